@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/core/abi.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <type_traits>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// The places of a mechanism that a policy can plug into. A policy names its own: `using plugs_into = slot::mask;`.
+namespace slot {
+struct mask;
+struct position;
+struct scale;
+struct score;
+struct heads;
+struct weights;
+struct observer;
+struct feature;
+struct norm;
+struct residual;
+struct activation;
+struct mixer;
+struct feedforward;
+struct dropout;
+}  // namespace slot
+
+/// A policy: a small copyable value that names its slot.
+template <class P>
+concept policy = std::copyable<P> && requires { typename P::plugs_into; };
+
+/// How many of the policies plug into Slot.
+template <class Slot, class... P>
+inline constexpr std::size_t policies_for = (std::size_t(std::same_as<typename P::plugs_into, Slot>) + ... + 0);
+
+/// Whether every policy plugs into one of the slots.
+template <class P, class... Slot>
+inline constexpr bool fits_one_of = (std::same_as<typename P::plugs_into, Slot> || ...);
+
+template <class Slot, class Default, class... P>
+struct first_for : std::type_identity<Default> {};
+template <class Slot, class Default, class P, class... Rest>
+struct first_for<Slot, Default, P, Rest...>
+    : std::conditional_t<std::same_as<typename P::plugs_into, Slot>, std::type_identity<P>, first_for<Slot, Default, Rest...>> {};
+
+/// The one policy of an order-free list that plugs into Slot, or Default.
+template <class Slot, class Default, class... P>
+struct pick {
+  static_assert(policies_for<Slot, P...> <= 1, "formwork: this slot was given twice; remove one of the policies");
+  using type = typename first_for<Slot, Default, P...>::type;
+};
+template <class Slot, class Default, class... P>
+using pick_t = typename pick<Slot, Default, P...>::type;
+
+/// A run-time value given to make(): assigned to the one target of exactly its type.
+template <class Value, class... Target>
+constexpr void assign_value(const Value& value, Target&... target) {
+  (
+      [&] {
+        if constexpr (std::same_as<Value, Target>) target = value;
+      }(),
+      ...);
+}
+
+}  // namespace formwork
