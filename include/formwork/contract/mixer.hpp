@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/contract/module.hpp>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// A sequence mixer: the only part where tokens meet (attention, linear attention, a state space).
+///
+///   m(x)              the parallel form, on a ragged batch
+///   m(x, state)       the incremental form: x holds the next tokens of each sequence, state what came before
+///   m.make_state({.sequences, .capacity})
+///
+/// Laws      prefill in any split, then steps, equals the parallel form, bitwise; no output depends on a later input; a
+///           sequence alone equals the same in a batch, bitwise; gradcheck (tests/laws/mixer_laws.hpp).
+template <class M>
+concept mixer = std::same_as<typename M::plugs_into, slot::mixer> &&
+                requires(const M& m, const var<typename M::scalar>& x, typename M::state& state) {
+                  { m(x) } -> std::same_as<var<typename M::scalar>>;
+                  { m(x, state) } -> std::same_as<var<typename M::scalar>>;
+                  { m.make_state(state_sizes{}) } -> std::same_as<typename M::state>;
+                };
+
+/// Maps each row alone: mlp, gated_mlp.
+template <class F>
+concept feedforward = std::same_as<typename F::plugs_into, slot::feedforward> &&
+                      requires(const F& f, const var<typename F::scalar>& x) {
+                        { f(x) } -> std::same_as<var<typename F::scalar>>;
+                      };
+
+}  // namespace formwork

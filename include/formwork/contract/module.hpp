@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/contract/role.hpp>
+#include <formwork/core/pack.hpp>
+#include <formwork/core/slot.hpp>
+
+#include <array>
+#include <concepts>
+#include <vector>
+
+namespace formwork::inline FORMWORK_ABI {
+
+template <real S>
+class var;
+template <real S>
+class tape;
+template <real S>
+class parameter;
+
+enum class biases { none, all };
+enum class tying {
+  own,  ///< the head is a matrix of its own
+  tied  ///< the head is the embedding's table
+};
+
+/// The sizes of a model; a zero means "derive it". Every part reads the ones it needs.
+struct sizes {
+  Index vocab = 256;
+  Index width = 64;       ///< columns of the residual stream
+  Index depth = 1;        ///< blocks
+  Index heads = 1;
+  Index key_heads = 0;    ///< heads of keys and values; 0: heads
+  Index key_width = 0;    ///< of one head; 0: width / heads
+  Index head_width = 0;   ///< of one head's values; 0: width / heads
+  Index hidden = 0;       ///< of the feed-forward part; 0: 4 width, or 8/3 width for gated ones, in whole 32s
+  biases bias = biases::none;
+  tying head = tying::own;
+  std::vector<int> pattern = {};  ///< which of a stack's layer kinds each block is; empty: the first kind
+};
+
+/// Where a branch sits; what residual policies derive their factors from.
+struct site {
+  Index depth = 1;  ///< blocks of the model
+  Index layer = 0;  ///< this one
+};
+
+/// The values a state holds room for.
+struct state_sizes {
+  Index sequences = 1;
+  Index capacity = 1024;  ///< tokens of each
+};
+
+/// The policy types a module can be given values for: make(sizes, rng, values...) checks against it.
+template <class... P>
+struct policy_list {};
+
+template <class List, class P>
+inline constexpr bool lists = false;
+template <class... Q, class P>
+inline constexpr bool lists<policy_list<Q...>, P> = (std::same_as<Q, P> || ...);
+
+template <class... List>
+struct joined_lists;
+template <class... P>
+struct joined_lists<policy_list<P...>> {
+  using type = policy_list<P...>;
+};
+template <class... P, class... Q, class... Rest>
+struct joined_lists<policy_list<P...>, policy_list<Q...>, Rest...> : joined_lists<policy_list<P..., Q...>, Rest...> {};
+template <class... List>
+using join_lists = typename joined_lists<policy_list<>, List...>::type;
+
+/// The policies of a module and of everything inside it.
+template <class M>
+struct policies_of {
+  using type = policy_list<>;
+};
+template <class M>
+  requires requires { typename M::policies; }
+struct policies_of<M> {
+  using type = typename M::policies;
+};
+template <class M>
+using policies_of_t = typename policies_of<M>::type;
+
+template <class Module, class... Value>
+constexpr void require_values_fill() {
+  static_assert((lists<policies_of_t<Module>, Value> && ...),
+                "formwork: make() was given a value that fills no slot of this composition; add its policy to the type or "
+                "remove the value");
+}
+
+}  // namespace formwork

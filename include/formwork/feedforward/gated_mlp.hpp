@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/activation/silu.hpp>
+#include <formwork/contract/mixer.hpp>
+#include <formwork/core/dual.hpp>
+#include <formwork/layer/linear.hpp>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// y = (act(x G + g) ⊙ (x U + u)) D + d. With silu it is SwiGLU, with gelu GEGLU.
+///
+/// Shapes    x, y (tokens × width), G and U (width × hidden), D (hidden × width); hidden is 8/3 width in whole 32s by default,
+///           so that the parameters are those of an mlp of 4 width.
+/// Numerics  keeps x and the two products; act and its slope are computed in the epilogue of the products.
+/// Source    Shazeer, GLU variants improve transformer, 2002.05202.
+template <real S, class Activation = silu>
+struct gated_mlp {
+  using plugs_into = slot::feedforward;
+  using scalar = S;
+  using policies = policy_list<Activation>;
+
+  linear<S> gate, up, down;
+  Activation activation = {};
+
+  template <class... Value>
+  static gated_mlp make(const builder& b, const Value&... value) {
+    const Index width = b.sizes.width, hidden = b.sizes.hidden > 0 ? b.sizes.hidden : (8 * width / 3 + 31) / 32 * 32;
+    gated_mlp m{linear<S>::make(b, width, hidden, place::gate), linear<S>::make(b, width, hidden, place::up),
+                linear<S>::make(b, hidden, width, place::down)};
+    (assign_value(value, m.activation), ...);
+    return m;
+  }
+
+  var<S> operator()(const var<S>& x) const {
+    using P = pack<S>;
+    require(x.cols() == gate.in(), "gated_mlp: x is ", shape_text(x), " but gate.weight is ", shape_text(gate.weight),
+            "; needs x.width = weight.in");
+    auto y = x.tape().output(x.rows(), down.out(), x.shared_batch());
+    matrix<S> g(x.rows(), gate.out()), u(x.rows(), up.out());
+    {
+      matrix<S> h(x.rows(), up.out());
+      up.forward(u, x.value());
+      product_nn<S>(g, x.value(), gate.weight.value(), start::fresh,
+                    [&, bias = gate.bias ? gate.bias.value().data() : nullptr](Index row, Index col, P value, Index count) {
+                      if (bias) value = value + P::load(bias + col, count);
+                      (activation(value) * P::load(u.row(row) + col, count)).store(h.row(row) + col, count);
+                      return value;
+                    });
+      down.forward(y.write(), h);
+    }
+    return record(
+        y,
+        [x, g = std::move(g), u = std::move(u), part = parts(*this), act = activation](matrix<S>& dy) mutable {
+          backward(x, g, u, part, act, dy);
+        },
+        x, gate.weight, gate.bias, up.weight, up.bias, down.weight, down.bias);
+  }
+
+  template <class M>
+  static auto fields(M& m) {
+    return formwork::fields("gate", m.gate, "up", m.up, "down", m.down);
+  }
+
+ private:
+  /// What the recording remembers of the three projections.
+  struct parts {
+    typename parameter<S>::cell *gate, *gate_bias, *up, *up_bias, *down, *down_bias;
+    explicit parts(const gated_mlp& m)
+        : gate(m.gate.weight.address()), gate_bias(m.gate.bias.address()), up(m.up.weight.address()),
+          up_bias(m.up.bias.address()), down(m.down.weight.address()), down_bias(m.down.bias.address()) {}
+  };
+
+  /// g and u become their own gradients.
+  static void backward(const var<S>& x, matrix<S>& g, matrix<S>& u, const parts& part, const Activation& act, view<const S> dy) {
+    using P = pack<S>;
+    using D = dual<P>;
+    using gradient = gradient_of_parameter<S>;
+    matrix<S> h(g.rows(), g.cols()), du(g.rows(), g.cols());
+    product_nt<S>(du, dy, part.down->value, start::fresh, [&](Index row, Index col, P dh, Index count) {
+      const P up = P::load(u.row(row) + col, count);
+      const D a = act(D(P::load(g.row(row) + col, count), P(1)));
+      (a.value * up).store(h.row(row) + col, count);
+      (dh * up * a.slope).store(g.row(row) + col, count);
+      return dh * a.value;
+    });
+    gradient(part.down).add([&](view<S> sum, start how) { product_tn(sum, h, dy, how); });
+    gradient(part.down_bias).add([&](view<S> sum, start how) { add_column_sums(sum.data(), dy, how); });
+    linear<S>::backward(gradient_of(x), gradient(part.gate), gradient(part.gate_bias), g, x.value(), part.gate->value);
+    linear<S>::backward(gradient_of(x), gradient(part.up), gradient(part.up_bias), du, x.value(), part.up->value);
+  }
+};
+
+}  // namespace formwork

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// Floor 5, whole models:
+///   block            a mixer and a feed-forward part, joined by a residual policy
+///   stack            layers of one or several kinds in run-time order
+///   language_model   embedding, stack, norm, head
+#include <formwork/model/block.hpp>
+#include <formwork/model/language_model.hpp>
+#include <formwork/model/stack.hpp>

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/contract/residual.hpp>
+#include <formwork/norm/rms_norm.hpp>
+#include <formwork/tape/ops.hpp>
+
+#include <cmath>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// y = x + F(N(x)), and one norm more before the head.
+///
+/// Numerics  the weights that end a branch (place output and down) start smaller by 1/√(2 depth), so that the stream's
+///           variance does not grow with depth (GPT-2).
+/// Source    Xiong et al., 2002.04745; kexue.fm/archives/9009.
+template <template <class> class Norm = rms_norm>
+struct pre_norm {
+  using plugs_into = slot::residual;
+  template <class S>
+  using norm = Norm<S>;
+  static constexpr bool final_norm = true;
+
+  Index depth = 1;
+
+  pre_norm at(site where) const { return {where.depth}; }
+  double gain(place where) const {
+    const bool ends_branch = where == place::output || where == place::down;
+    return ends_branch ? 1 / std::sqrt(2.0 * static_cast<double>(depth)) : 1;
+  }
+
+  template <real S, class Branch>
+  var<S> join(const var<S>& x, const Norm<S>& n, Branch&& branch) const {
+    return add(x, branch(n(x)));
+  }
+};
+static_assert(residual_policy<pre_norm<>>);
+
+}  // namespace formwork

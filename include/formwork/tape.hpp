@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// Floor 3, recording and differentiating:
+///   parameter   value, gradient, role and place of something learned
+///   var         a value of a computation: a counted handle
+///   tape        records fused ops, walks them back; record() ends an op of one's own
+///   ops         add, multiply, map with a user's formula, product, concat, split, lookup, sums
+///   checkpoint  keep the input, recompute the rest
+///   fields      the members of a module, listed once; walks over its parameters
+///   gradcheck   gradients against central differences
+#include <formwork/tape/checkpoint.hpp>
+#include <formwork/tape/fields.hpp>
+#include <formwork/tape/gradcheck.hpp>
+#include <formwork/tape/ops.hpp>
+#include <formwork/tape/parameter.hpp>
+#include <formwork/tape/tape.hpp>
+#include <formwork/tape/var.hpp>

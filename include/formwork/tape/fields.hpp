@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/tape/parameter.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// A named member of a module.
+template <class T>
+struct field {
+  std::string_view name;
+  T& value;
+};
+
+/// The members of a module, listed once and used by every walk (optimizers, checkpoints, counting, printing):
+///
+///   template <class M> static auto fields(M& m) { return fw::fields("up", m.up, "down", m.down); }
+inline std::tuple<> fields() { return {}; }
+template <class T, class... Rest>
+auto fields(const char* name, T& value, Rest&&... rest) {
+  return std::tuple_cat(std::tuple(field<T>{name, value}), fields(std::forward<Rest>(rest)...));
+}
+
+template <class T>
+struct is_parameter : std::false_type {};
+template <real S>
+struct is_parameter<parameter<S>> : std::true_type {};
+
+/// A module lists its members.
+template <class T>
+concept has_fields = requires(T& t) { std::remove_cv_t<T>::fields(t); };
+
+template <class T>
+concept range_of_modules = requires(T& t) {
+  t.begin() != t.end();
+  t.size();
+};
+
+template <class T>
+concept either_module = requires(const T& t) { t.valueless_by_exception(); };
+
+/// Calls f(parameter) for every parameter of a module, in the order of fields().
+template <class T, class F>
+void for_each_parameter(T& t, F&& f) {
+  using plain = std::remove_cv_t<T>;
+  if constexpr (is_parameter<plain>::value) {
+    if (t) f(t);
+  } else if constexpr (has_fields<T>) {
+    std::apply([&](auto... member) { (for_each_parameter(member.value, f), ...); }, plain::fields(t));
+  } else if constexpr (either_module<T>) {
+    std::visit([&](auto& m) { for_each_parameter(m, f); }, t);
+  } else if constexpr (range_of_modules<T>) {
+    for (auto& m : t) for_each_parameter(m, f);
+  } else if constexpr (requires { std::tuple_size<plain>::value; }) {
+    std::apply([&](auto&... m) { (for_each_parameter(m, f), ...); }, t);
+  } else {
+    static_assert(sizeof(T) == 0,
+                  "formwork: a field is neither a parameter, nor a module with fields(), nor a range of them; "
+                  "list only members that own parameters");
+  }
+}
+
+/// The same with the path of each parameter: "layers.0.mixer.query.weight".
+template <class T, class F>
+void for_each_named_parameter(T& t, F&& f, const std::string& path = "") {
+  using plain = std::remove_cv_t<T>;
+  const auto below = [&](std::string_view name) { return path.empty() ? std::string(name) : path + "." + std::string(name); };
+  if constexpr (is_parameter<plain>::value) {
+    if (t) f(path, t);
+  } else if constexpr (has_fields<T>) {
+    std::apply([&](auto... member) { (for_each_named_parameter(member.value, f, below(member.name)), ...); },
+               plain::fields(t));
+  } else if constexpr (either_module<T>) {
+    std::visit([&](auto& m) { for_each_named_parameter(m, f, path); }, t);
+  } else if constexpr (range_of_modules<T>) {
+    std::size_t i = 0;
+    for (auto& m : t) for_each_named_parameter(m, f, below(std::to_string(i++)));
+  } else {
+    std::size_t i = 0;
+    std::apply([&](auto&... m) { (for_each_named_parameter(m, f, below(std::to_string(i++))), ...); }, t);
+  }
+}
+
+/// How many numbers a module learns.
+template <class T>
+Index parameter_count(const T& module) {
+  Index total = 0;
+  for_each_parameter(module, [&](const auto& p) { total += p.size(); });
+  return total;
+}
+
+/// Stops (and resumes) the learning of a module or a single parameter.
+template <class T>
+void freeze(T& module) {
+  for_each_parameter(module, [](auto& p) { p.freeze(); });
+}
+template <class T>
+void unfreeze(T& module) {
+  for_each_parameter(module, [](auto& p) { p.unfreeze(); });
+}
+
+}  // namespace formwork
