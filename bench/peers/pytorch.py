@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: MIT
+"""Times PyTorch on what the bench executables time: the same rows, their names after `pytorch/`.
+
+    taskset -c 1 python3 bench/peers/pytorch.py [--filter REGEX] [--seconds S] [--compile] [--json FILE]
+
+float32, eager, one thread (--threads changes it). A row runs for about S seconds (default 1) and at least 5 times; the median is
+reported. GFLOP/s count what the formula needs, as in bench/: 2mnk for a product; 4 n^2 d for attention, of which causal counts the
+visible half, and 2.5 times that for its backward; for a training step 6 x multiplied weights x tokens plus attention. Decoding
+counts the bytes of the weights. The models are formwork's, written as a PyTorch user would: (out x in) weights by
+nn.Linear, scaled_dot_product_attention, fused AdamW. --compile runs the models through torch.compile (needs a C++ compiler).
+"""
+import argparse
+import json
+import re
+import statistics
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+# ---------------------------------------------------------------------------------------------------- models
+
+
+def rope_table(length, width, base=10000.0):
+    angle = torch.outer(torch.arange(length).double(), base ** (-torch.arange(0, width, 2).double() / width))
+    return torch.cos(angle).float(), torch.sin(angle).float()
+
+
+def rotate(x, cos, sin):
+    """x (batch, heads, tokens, width), pairs (i, i + width / 2)."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+class Attention(nn.Module):
+    def __init__(self, width, heads, bias, rotary):
+        super().__init__()
+        self.heads, self.rotary = heads, rotary
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.output = nn.Linear(width, width, bias=bias)
+
+    def forward(self, x, cache=None, at=0):
+        batch, tokens, width = x.shape
+        q, k, v = (t.view(batch, tokens, self.heads, -1).transpose(1, 2) for t in self.qkv(x).split(width, dim=2))
+        if self.rotary is not None:
+            cos, sin = (t[at : at + tokens] for t in self.rotary)
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        if cache is not None:
+            keys, values = cache
+            keys[:, :, at : at + tokens], values[:, :, at : at + tokens] = k, v
+            k, v = keys[:, :, : at + tokens], values[:, :, : at + tokens]
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=cache is None)
+        return self.output(y.transpose(1, 2).reshape(batch, tokens, width))
+
+
+class Mlp(nn.Module):
+    def __init__(self, width, hidden, bias):
+        super().__init__()
+        self.up, self.down = nn.Linear(width, hidden, bias=bias), nn.Linear(hidden, width, bias=bias)
+
+    def forward(self, x):
+        return self.down(F.gelu(self.up(x)))
+
+
+class GatedMlp(nn.Module):
+    def __init__(self, width, hidden, bias):
+        super().__init__()
+        self.gate, self.up = nn.Linear(width, hidden, bias=bias), nn.Linear(width, hidden, bias=bias)
+        self.down = nn.Linear(hidden, width, bias=bias)
+
+    def forward(self, x):
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+class Block(nn.Module):
+    def __init__(self, norm, attention, feedforward):
+        super().__init__()
+        self.norm1, self.attention, self.norm2, self.feedforward = norm(), attention, norm(), feedforward
+
+    def forward(self, x, cache=None, at=0):
+        x = x + self.attention(self.norm1(x), cache, at)
+        return x + self.feedforward(self.norm2(x))
+
+
+class Gpt(nn.Module):
+    """GPT-2's shape (layer_norm, gelu, learned positions, biases, tied head) or the char model's (rms_norm, rope, gated silu, own head)."""
+
+    def __init__(self, vocab, width, depth, heads, length, gpt2):
+        super().__init__()
+        rotary = None if gpt2 else rope_table(length, width // heads)
+        hidden = 4 * width if gpt2 else (8 * width // 3 + 31) // 32 * 32
+        norm = (lambda: nn.LayerNorm(width)) if gpt2 else (lambda: nn.RMSNorm(width, eps=1e-6))
+        feedforward = Mlp if gpt2 else GatedMlp
+        self.embedding = nn.Embedding(vocab, width)
+        self.positions = nn.Embedding(length, width) if gpt2 else None
+        self.blocks = nn.ModuleList(
+            Block(norm, Attention(width, heads, gpt2, rotary), feedforward(width, hidden, gpt2)) for _ in range(depth))
+        self.norm = norm()
+        self.head = nn.Linear(width, vocab, bias=False)
+        for p in self.parameters():
+            if p.dim() > 1:
+                nn.init.normal_(p, std=0.02)
+        if gpt2:
+            self.head.weight = self.embedding.weight
+
+    def forward(self, tokens, caches=None, at=0):
+        x = self.embedding(tokens)
+        if self.positions is not None:
+            x = x + self.positions(torch.arange(at, at + tokens.shape[1]))
+        for i, block in enumerate(self.blocks):
+            x = block(x, None if caches is None else caches[i], at)
+        return self.head(self.norm(x))
+
+    def multiplied_weights(self):
+        return sum(m.weight.numel() for m in self.modules() if isinstance(m, nn.Linear))
+
+
+# ---------------------------------------------------------------------------------------------------- rows
+
+
+def attention_flops(n, d, causal):
+    return 4.0 * n * d * ((n + 1) / 2 if causal else n)
+
+
+def product(kind, m, n, k):
+    a, b, c = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
+    if kind == "nt":
+        b = b.t().contiguous().t()
+    if kind == "tn":
+        a = a.t().contiguous().t()
+    return {"flops": 2.0 * m * n * k}, lambda: torch.mm(a, b, out=c)
+
+
+def attend(backward, causal, n, d):
+    q, k, v = (torch.randn(1, 1, n, d, requires_grad=backward) for _ in range(3))
+    flops = attention_flops(n, d, causal)
+    if not backward:
+        return {"flops": flops}, lambda: F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    dy = torch.randn_like(y)
+    return {"flops": 2.5 * flops}, lambda: torch.autograd.grad(y, (q, k, v), dy, retain_graph=True)
+
+
+def train_step(gpt2, batch, length, vocab, width, depth, heads, compiled):
+    model = Gpt(vocab, width, depth, heads, length, gpt2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    tokens, targets = torch.randint(vocab, (2, batch, length))
+    attention = 3.5 * depth * heads * batch * attention_flops(length, width // heads, True)
+    work = {"flops": 6.0 * model.multiplied_weights() * batch * length + attention, "tokens": batch * length}
+    run = torch.compile(model) if compiled else model
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(run(tokens).view(-1, vocab), targets.view(-1)).backward()
+        optimizer.step()
+
+    return work, step
+
+
+def decode(vocab, width, depth, heads, cached, compiled):
+    model = Gpt(vocab, width, depth, heads, cached + 1, gpt2=True).eval()
+    caches = [tuple(torch.randn(1, heads, cached + 1, width // heads) for _ in "kv") for _ in range(depth)]
+    token = torch.randint(vocab, (1, 1))
+    work = {"bytes": 4.0 * model.multiplied_weights(), "tokens": 1}
+    run = torch.compile(model) if compiled else model
+
+    def step():
+        with torch.inference_mode():
+            return run(token, caches, cached).argmax()
+
+    return work, step
+
+
+def rows(compiled):
+    for kind in ("nn", "nt", "tn"):
+        for n in (256, 512, 1024):
+            yield f"product/{kind}/{n}", lambda kind=kind, n=n: product(kind, n, n, n)
+        for m, n, k in ((1024, 3072, 768), (1024, 768, 3072), (16, 768, 768), (64, 768, 768)):
+            yield f"product/{kind}/{m}x{n}x{k}", lambda kind=kind, m=m, n=n, k=k: product(kind, m, n, k)
+    for backward in (False, True):
+        for causal in (False, True):
+            for n in (1024, 4096):
+                name = f"attend/{'backward' if backward else 'forward'}/{'causal' if causal else 'full'}/n:{n}/d:64"
+                yield name, lambda backward=backward, causal=causal, n=n: attend(backward, causal, n, 64)
+    yield "train_step/gpt2_124m/b4_t64", lambda: train_step(True, 4, 64, 50257, 768, 12, 12, compiled)
+    yield "train_step/char/w256_d6_h8_t256_b16", lambda: train_step(False, 16, 256, 256, 256, 6, 8, compiled)
+    yield "decode/gpt2_124m", lambda: decode(50257, 768, 12, 12, 512, compiled)
+
+
+def measure(step, seconds):
+    """Median seconds of one call; short calls are timed several together, a few milliseconds at a time."""
+    for _ in range(3):
+        begin = time.perf_counter()
+        step()
+        once = time.perf_counter() - begin
+    inner = max(1, round(4e-3 / once))
+    samples = []
+    begin = time.perf_counter()
+    while len(samples) < 5 or time.perf_counter() - begin < seconds:
+        start = time.perf_counter()
+        for _ in range(inner):
+            step()
+        samples.append((time.perf_counter() - start) / inner)
+    return statistics.median(samples)
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--filter", default="", help="only rows whose name (pytorch/...) matches this regular expression")
+    options.add_argument("--seconds", type=float, default=1.0, help="time spent on a row")
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--compile", action="store_true", help="run the models through torch.compile")
+    options.add_argument("--json", help="also write the rows there")
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    torch.set_num_interop_threads(1)
+    torch.manual_seed(1)
+    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} thread(s), {torch.backends.cpu.get_cpu_capability()}"
+          f"{', torch.compile' if given.compile else ''}")
+    results = {}
+    for path, make in rows(given.compile):
+        name = "pytorch/" + path
+        if not re.search(given.filter, name):
+            continue
+        work, step = make()
+        seconds = measure(step, given.seconds)
+        result = {"ms": seconds * 1e3}
+        for key, unit in (("flops", "GFLOP/s"), ("bytes", "GB/s")):
+            if key in work:
+                result[unit] = work[key] / seconds * 1e-9
+        if "tokens" in work:
+            result["tokens/s"] = work["tokens"] / seconds
+        results[name] = result
+        print(f"{name:<52}" + "".join(f"{value:>12.4g} {unit}" for unit, value in result.items()), flush=True)
+    if given.json:
+        with open(given.json, "w", encoding="utf-8") as out:
+            json.dump(results, out, indent=1)
+
+
+if __name__ == "__main__":
+    main()
