@@ -19,7 +19,7 @@ template <class Module>
 double gradient_norm(const Module& module) {
   double total = 0;
   for_each_parameter(module, [&](const auto& p) {
-    if (p.has_gradient()) total += static_cast<double>(sum_of_squares(p.gradient().data(), p.size()));
+    if (p.has_gradient()) total += sum_of_squares(p.gradient().data(), p.size());
   });
   return std::sqrt(total);
 }

@@ -3,6 +3,8 @@
 #include <formwork/contract/update_rule.hpp>
 #include <formwork/tape/fields.hpp>
 
+#include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -12,24 +14,29 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// Which parameters an update rule takes.
-template <class Takes, update_rule Rule>
+/// An update rule and the roles of the parameters it takes.
+template <update_rule Rule>
 struct route {
-  Takes takes;  ///< takes(role) -> whether this rule updates such a parameter
+  std::uint32_t roles;  ///< bit r: takes role r
   Rule rule;
+  bool takes(role r) const { return (roles >> static_cast<int>(r) & 1) != 0; }
 };
 
-/// The rule for parameters of the given role.
+/// The rule for parameters of the given role, or of any of several.
 template <update_rule Rule>
-auto when(role kind, Rule rule) {
-  const auto takes = [kind](role r) { return r == kind; };
-  return route<decltype(takes), Rule>{takes, rule};
+route<Rule> when(std::initializer_list<role> kinds, Rule rule) {
+  std::uint32_t roles = 0;
+  for (const role r : kinds) roles |= std::uint32_t(1) << static_cast<int>(r);
+  return {roles, rule};
+}
+template <update_rule Rule>
+route<Rule> when(role kind, Rule rule) {
+  return when({kind}, rule);
 }
 /// The rule for what no earlier route took.
 template <update_rule Rule>
-auto otherwise(Rule rule) {
-  const auto takes = [](role) { return true; };
-  return route<decltype(takes), Rule>{takes, rule};
+route<Rule> otherwise(Rule rule) {
+  return {~std::uint32_t(0), rule};
 }
 
 /// Updates the parameters of a module, each by the first route that takes its role. Parameters that are frozen or got no
@@ -38,10 +45,10 @@ auto otherwise(Rule rule) {
 /// Example   auto optimizer = fw::optimizer(fw::when(fw::role::matrix, fw::sgd{}), fw::otherwise(fw::adamw{.rate = 3e-4}));
 /// Throws    argument_error where no route takes a parameter, or where the module's parameters changed their number or
 ///           shapes since the first step.
-template <class... Route>
+template <class... Rule>
 class optimizer {
  public:
-  explicit optimizer(Route... r) : routes_(std::move(r)...) {}
+  explicit optimizer(route<Rule>... r) : routes_(std::move(r)...) {}
 
   /// One update of every parameter; marks the gradients stale. `rate_factor` comes from a schedule.
   template <class Module>
@@ -95,8 +102,7 @@ class optimizer {
   }
 
  private:
-  using state = std::variant<std::monostate, typename decltype(Route::rule)::template state<float>...,
-                             typename decltype(Route::rule)::template state<double>...>;
+  using state = std::variant<std::monostate, typename Rule::template state<float>..., typename Rule::template state<double>...>;
   struct slot {
     std::string path;
     Index rows, cols;
@@ -107,10 +113,10 @@ class optimizer {
   template <std::size_t R, class P>
   void make_state(const P& p, slot& one) {
     using S = typename P::scalar;
-    if constexpr (R < sizeof...(Route)) {
+    if constexpr (R < sizeof...(Rule)) {
       auto& r = std::get<R>(routes_);
       if (!r.takes(p.kind())) return make_state<R + 1>(p, one);
-      one.state.template emplace<1 + R + (std::same_as<S, double> ? sizeof...(Route) : 0)>(
+      one.state.template emplace<1 + R + (std::same_as<S, double> ? sizeof...(Rule) : 0)>(
           r.rule.template make_state<S>(p.rows(), p.cols()));
     } else {
       throw argument_error(text("optimizer: no route takes ", one.path, " of role ", name_of(p.kind()),
@@ -126,8 +132,8 @@ class optimizer {
   template <std::size_t R, class P>
   void update_by(P& p, slot& one, double rate_factor) {
     using S = typename P::scalar;
-    if constexpr (R < sizeof...(Route)) {
-      if (auto* mine = std::get_if<1 + R + (std::same_as<S, double> ? sizeof...(Route) : 0)>(&one.state))
+    if constexpr (R < sizeof...(Rule)) {
+      if (auto* mine = std::get_if<1 + R + (std::same_as<S, double> ? sizeof...(Rule) : 0)>(&one.state))
         std::get<R>(routes_).rule.update(
             update_site<S>{p.value(), std::as_const(p).gradient(), p.kind(), one.updates, rate_factor}, *mine);
       else
@@ -135,15 +141,11 @@ class optimizer {
     }
   }
 
-  std::tuple<Route...> routes_;
+  std::tuple<route<Rule>...> routes_;
   std::vector<slot> states_;
   Index step_ = 0;
 };
-
-/// One rule for everything.
-template <update_rule Rule>
-auto make_optimizer(Rule rule) {
-  return optimizer(otherwise(rule));
-}
+template <class... Rule>
+optimizer(route<Rule>...) -> optimizer<Rule...>;
 
 }  // namespace formwork

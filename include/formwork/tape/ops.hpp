@@ -216,9 +216,9 @@ var<S> lookup(tape<S>& t, const parameter<S>& table, std::span<const Index> ids,
 template <real S>
 var<S> sum(const var<S>& x) {
   auto y = x.tape().output(1, 1, share(sequences{1}));
-  S total = 0;
+  double total = 0;
   for (Index i = 0; i < x.rows(); ++i) total += sum(x.value().row(i), x.cols());
-  y.write()(0, 0) = total;
+  y.write()(0, 0) = static_cast<S>(total);
   return record(
       y,
       [dx = gradient_of(x)](matrix<S>& dy) {
@@ -244,7 +244,7 @@ var<S> mean(const var<S>& x) {
 template <real S>
 var<S> row_sums(const var<S>& x) {
   auto y = x.tape().output(x.rows(), 1, x.shared_batch());
-  for (Index i = 0; i < x.rows(); ++i) y.write()(i, 0) = sum(x.value().row(i), x.cols());
+  for (Index i = 0; i < x.rows(); ++i) y.write()(i, 0) = static_cast<S>(sum(x.value().row(i), x.cols()));
   return record(
       y,
       [dx = gradient_of(x)](matrix<S>& dy) {
