@@ -4,18 +4,13 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-// The elementary functions of the kernels and of users' formulas, over pack<S,
-// N>. What they share:
-// - Every lane is computed by the same additions, products and fma, so pack<S,
-// 1>, half packs and padded packs give the bits
-//   of whole packs (math_test.cpp, for every function).
-// - The bounds hold where the exact result is a normal number; NaN stays NaN;
-// no lane disturbs its neighbours.
-// - Measured: all 2^32 floats against double, 10^8 doubles against long double,
-// with FMA and without; the tests assert the
-//   stated bound on every 2^9-th float.
-// - The polynomials are minimax fits of our own (Remez in 60 digits), their
-// errors far below the bounds.
+// The elementary functions of the kernels and of users' formulas, over pack<S, N>. What they share:
+// - Every lane is computed by the same additions, products and fma, so pack<S, 1>, half packs and padded packs give the
+//   bits of whole packs (math_test.cpp, for every function).
+// - The bounds hold where the exact result is a normal number; NaN stays NaN; no lane disturbs its neighbours.
+// - Measured: all 2^32 floats against double, 10^8 doubles against long double, with FMA and without; the tests assert
+//   the stated bound on every 2^9-th float.
+// - The polynomials are minimax fits of our own (Remez in 60 digits), their errors far below the bounds.
 
 /// c[0] + c[1] x + ... + c[K-1] x^(K-1) by Horner's rule.
 template <real S, int N, std::size_t K>
@@ -23,116 +18,97 @@ FORMWORK_INLINE pack<S, N> polynomial(pack<S, N> x, const S (&c)[K]) {
   pack<S, N> y(c[K - 1]);
   [&]<std::size_t... i>(std::index_sequence<i...>) {
     ((y = fma(y, x, pack<S, N>(c[K - 2 - i]))), ...);
-  }
-  (std::make_index_sequence<K - 1>{});
+  }(std::make_index_sequence<K - 1>{});
   return y;
 }
 
 /// The numbers of the functions below for one scalar type.
-template <real S> struct elementary;
+template <real S>
+struct elementary;
 
-template <> struct elementary<float> {
+template <>
+struct elementary<float> {
   static constexpr int mantissa = 23, bias = 127;
-  static constexpr float magic =
-      0x1.8p23f; // x + magic is x rounded to an integer, which is then in its
-                 // low bits
-  static constexpr float log2_e = 1.44269502f, ln2_high = 0.693359375f,
-                         ln2_low = -0.000212194442f;
+  static constexpr float magic = 0x1.8p23f;  // x + magic is x rounded to an integer, which is then in its
+                                             // low bits
+  static constexpr float log2_e = 1.44269502f, ln2_high = 0.693359375f, ln2_low = -0.000212194442f;
   static constexpr float exp_lowest = -104,
-                         exp_highest = 89; // 0 and infinity after rounding
+                         exp_highest = 89;  // 0 and infinity after rounding
   static constexpr float exp2_lowest = -151, exp2_highest = 129;
-  static constexpr float expm1_lowest = -25, tanh_highest = 10,
-                         silu_lowest = -110, silu_far = -80;
+  static constexpr float expm1_lowest = -25, tanh_highest = 10, silu_lowest = -110, silu_far = -80;
   static constexpr float erfc_highest = 10.1f, gelu_highest = 14.5f;
-  static constexpr float exp_series[] = {
-      0.49999994f, 0.166665211f, 0.041668389f, 0.00836871658f, 0.00138146f};
-  static constexpr float exp2_series[] = {0.693147182f,   0.240226492f,
-                                          0.0555035584f,  0.00961808302f,
-                                          0.00133908633f, 0.000154531634f};
-  static constexpr float erf_series[] = {1.12837911f,    -0.3761262f,
-                                         0.112833761f,   -0.026834609f,
-                                         0.00511430996f, -0.000674923242f};
-  static constexpr float erfc_series[] = {
-      1.07400692f,      -0.88339448f,    0.590228319f,    -0.310465962f,
-      0.119529173f,     -0.0268400609f,  -0.00122704532f, 0.00308057806f,
-      -0.000481995317f, -0.000324719935f};
-  static constexpr float log_series[] = {
-      0.333333135f, -0.250000089f, 0.200021341f, -0.166680068f, 0.142192245f,
-      -0.12405134f, 0.118903197f,  -0.11679662f, 0.0674661696f};
+  static constexpr float exp_series[] = {0.49999994f, 0.166665211f, 0.041668389f, 0.00836871658f, 0.00138146f};
+  static constexpr float exp2_series[] = {0.693147182f,   0.240226492f,   0.0555035584f,
+                                          0.00961808302f, 0.00133908633f, 0.000154531634f};
+  static constexpr float erf_series[] = {1.12837911f,   -0.3761262f,    0.112833761f,
+                                         -0.026834609f, 0.00511430996f, -0.000674923242f};
+  static constexpr float erfc_series[] = {1.07400692f,      -0.88339448f,    0.590228319f,    -0.310465962f,
+                                          0.119529173f,     -0.0268400609f,  -0.00122704532f, 0.00308057806f,
+                                          -0.000481995317f, -0.000324719935f};
+  static constexpr float log_series[] = {0.333333135f, -0.250000089f, 0.200021341f, -0.166680068f, 0.142192245f,
+                                         -0.12405134f, 0.118903197f,  -0.11679662f, 0.0674661696f};
 };
 
-template <> struct elementary<double> {
+template <>
+struct elementary<double> {
   static constexpr int mantissa = 52, bias = 1023;
   static constexpr double magic = 0x1.8p52;
-  static constexpr double log2_e = 1.4426950408889634,
-                          ln2_high = 0.69314718048553914,
-                          ln2_low = 7.4406171100123968e-11;
+  static constexpr double log2_e = 1.4426950408889634, ln2_high = 0.69314718048553914, ln2_low = 7.4406171100123968e-11;
   static constexpr double exp_lowest = -746, exp_highest = 710;
   static constexpr double exp2_lowest = -1076, exp2_highest = 1025;
-  static constexpr double expm1_lowest = -50, tanh_highest = 20,
-                          silu_lowest = -760, silu_far = -690;
+  static constexpr double expm1_lowest = -50, tanh_highest = 20, silu_lowest = -760, silu_far = -690;
   static constexpr double erfc_highest = 27.3, gelu_highest = 38.7;
-  static constexpr double exp_series[] = {
-      0.50000000000000111,    0.16666666666666413,    0.041666666666530162,
-      0.008333333333494463,   0.0013888888943629546,  0.00019841269506569608,
-      2.4801493099545962e-05, 2.7557586387628646e-06, 2.7630248141760398e-07,
-      2.500005561644308e-08};
-  static constexpr double exp2_series[] = {
-      0.69314718055994529,    0.24022650695910072,    0.055504108664821687,
-      0.0096181291076283294,  0.0013333558146392691,  0.00015403530393640725,
-      1.525273385431897e-05,  1.3215486594908803e-06, 1.0178051941670537e-07,
-      7.0549744794433436e-09, 4.4565705542710613e-10, 2.5625419504667685e-11};
-  static constexpr double erf_series[] = {
-      1.1283791670955126,      -0.37612638903183754,   0.11283791670955086,
-      -0.026866170645117912,   0.0052239776252146364,  -0.00085483270005112225,
-      0.00012055331513068851,  -1.492558831568762e-05, 1.6460360456136417e-06,
-      -1.6332928251298116e-07, 1.4411626978084959e-08, -9.4955631985736193e-10};
+  static constexpr double exp_series[] = {0.50000000000000111,    0.16666666666666413,    0.041666666666530162,
+                                          0.008333333333494463,   0.0013888888943629546,  0.00019841269506569608,
+                                          2.4801493099545962e-05, 2.7557586387628646e-06, 2.7630248141760398e-07,
+                                          2.500005561644308e-08};
+  static constexpr double exp2_series[] = {0.69314718055994529,    0.24022650695910072,    0.055504108664821687,
+                                           0.0096181291076283294,  0.0013333558146392691,  0.00015403530393640725,
+                                           1.525273385431897e-05,  1.3215486594908803e-06, 1.0178051941670537e-07,
+                                           7.0549744794433436e-09, 4.4565705542710613e-10, 2.5625419504667685e-11};
+  static constexpr double erf_series[] = {1.1283791670955126,      -0.37612638903183754,   0.11283791670955086,
+                                          -0.026866170645117912,   0.0052239776252146364,  -0.00085483270005112225,
+                                          0.00012055331513068851,  -1.492558831568762e-05, 1.6460360456136417e-06,
+                                          -1.6332928251298116e-07, 1.4411626978084959e-08, -9.4955631985736193e-10};
   static constexpr double erfc_series[] = {
-      1.0740069070883398,      -0.88339445316988352,    0.59022835710409949,
-      -0.31046726190057383,    0.11952776128743539,     -0.026827234624312649,
-      -0.0012124166306009814,  0.0030340619990968198,   -0.00054830965149572897,
-      -0.00027677782981864319, 0.00010756121095495482,  3.0398069995260692e-05,
-      -1.7469403622339512e-05, -4.7488319919261575e-06, 2.7622842287564434e-06,
-      9.9770569191744171e-07,  -4.0272019756903501e-07, -2.3109292752973471e-07,
-      4.0703747387753373e-08,  4.743648181530263e-08,   1.899004815864248e-09,
-      -5.9942697106551307e-09, -1.4044058469131727e-09};
-  static constexpr double log_series[] = {
-      0.66666666666666663, 0.40000000000006286, 0.2857142856907296,
-      0.22222222648751605, 0.18181775508394479, 0.1538709765777076,
-      0.1324996185266564,  0.13252756511001743};
-  static constexpr double sin_series[] = {
-      -0.16666666666666666,   0.0083333333333333228,   -0.00019841269841255064,
-      2.7557319214188021e-06, -2.5052104910948652e-08, 1.6058366544429589e-10,
-      -7.5786936676188717e-13};
-  static constexpr double cos_series[] = {
-      0.041666666666666664,    -0.0013888888888888874, 2.4801587301571462e-05,
-      -2.7557319215360139e-07, 2.0876754362522629e-09, -1.147029284267195e-11,
-      4.7380894558929389e-14};
-  // pi/2 in pieces of 33 bits, whose products with integers below 2^20 are
-  // exact
-  static constexpr double half_pi[] = {0x1.921fb544p+0, 0x1.0b4611a6p-34,
-                                       0x1.3198a2ep-69, 0x1.b839a252049c1p-104};
+      1.0740069070883398,      -0.88339445316988352,    0.59022835710409949,    -0.31046726190057383,
+      0.11952776128743539,     -0.026827234624312649,   -0.0012124166306009814, 0.0030340619990968198,
+      -0.00054830965149572897, -0.00027677782981864319, 0.00010756121095495482, 3.0398069995260692e-05,
+      -1.7469403622339512e-05, -4.7488319919261575e-06, 2.7622842287564434e-06, 9.9770569191744171e-07,
+      -4.0272019756903501e-07, -2.3109292752973471e-07, 4.0703747387753373e-08, 4.743648181530263e-08,
+      1.899004815864248e-09,   -5.9942697106551307e-09, -1.4044058469131727e-09};
+  static constexpr double log_series[] = {0.66666666666666663, 0.40000000000006286, 0.2857142856907296,
+                                          0.22222222648751605, 0.18181775508394479, 0.1538709765777076,
+                                          0.1324996185266564,  0.13252756511001743};
+  static constexpr double sin_series[] = {-0.16666666666666666,   0.0083333333333333228,   -0.00019841269841255064,
+                                          2.7557319214188021e-06, -2.5052104910948652e-08, 1.6058366544429589e-10,
+                                          -7.5786936676188717e-13};
+  static constexpr double cos_series[] = {0.041666666666666664,    -0.0013888888888888874, 2.4801587301571462e-05,
+                                          -2.7557319215360139e-07, 2.0876754362522629e-09, -1.147029284267195e-11,
+                                          4.7380894558929389e-14};
+  // pi/2 in pieces of 33 bits, whose products with integers below 2^20 are exact
+  static constexpr double half_pi[] = {0x1.921fb544p+0, 0x1.0b4611a6p-34, 0x1.3198a2ep-69, 0x1.b839a252049c1p-104};
 };
 
-/// Unsigned integers of the lanes' width: shifts that every instruction set
-/// has.
+/// Unsigned integers of the lanes' width: shifts that every instruction set has.
 template <class P>
-using words = typename vector_of<std::make_unsigned_t<typename P::integer>,
-                                 P::size>::type;
+using words = typename vector_of<std::make_unsigned_t<typename P::integer>, P::size>::type;
 
-template <class P> FORMWORK_INLINE words<P> to_words(P x) {
+template <class P>
+FORMWORK_INLINE words<P> to_words(P x) {
   return std::bit_cast<words<P>>(to_bits(x));
 }
-template <class P> FORMWORK_INLINE P from_words(words<P> w) {
+template <class P>
+FORMWORK_INLINE P from_words(words<P> w) {
   return P::from_bits(std::bit_cast<typename P::bits>(w));
 }
 
-/// n = the integer nearest to what `with` holds, and 2^(n + Shift) as the
-/// factors that `times` applies.
+/// n = the integer nearest to what `with` holds, and 2^(n + Shift) as the factors that `times` applies.
 ///
-/// The integer is read from the low bits of a sum with 1.5·2^mantissa; it is
-/// biased there, so that it is never negative.
-template <class P, int Shift = 0> struct power_of_two {
+/// The integer is read from the low bits of a sum with 1.5·2^mantissa; it is biased there, so that it is never
+/// negative.
+template <class P, int Shift = 0>
+struct power_of_two {
   using S = typename P::scalar;
   using numbers = elementary<S>;
   static constexpr S magic = numbers::magic + 2 * numbers::bias + Shift;
@@ -150,12 +126,10 @@ template <class P, int Shift = 0> struct power_of_two {
     biased = to_words(t);
     return t - P(magic);
   }
-  /// y 2^n in two factors, the first exact: results below the normal numbers
-  /// round once, those above are infinite.
+  /// y 2^n in two factors, the first exact: results below the normal numbers round once, those above are infinite.
   FORMWORK_INLINE P times(P y) const {
     const words<P> half = biased >> 1;
-    return y * from_words<P>(half << numbers::mantissa) *
-           from_words<P>((biased - half) << numbers::mantissa);
+    return y * from_words<P>(half << numbers::mantissa) * from_words<P>((biased - half) << numbers::mantissa);
   }
   /// 2^n where -bias < n + Shift <= bias.
   FORMWORK_INLINE P factor() const {
@@ -165,32 +139,32 @@ template <class P, int Shift = 0> struct power_of_two {
 };
 
 /// x - n log 2 for n = round(x / log 2).
-template <class P> FORMWORK_INLINE P without_powers(P x, P n) {
+template <class P>
+FORMWORK_INLINE P without_powers(P x, P n) {
   using numbers = elementary<typename P::scalar>;
   return fma(n, P(-numbers::ln2_low), fma(n, P(-numbers::ln2_high), x));
 }
 
 /// e^r for |r| ≤ log(2)/2.
-template <class P> FORMWORK_INLINE P exp_reduced(P r) {
-  const P y =
-      fma(polynomial(r, elementary<typename P::scalar>::exp_series), r, P(1));
+template <class P>
+FORMWORK_INLINE P exp_reduced(P r) {
+  const P y = fma(polynomial(r, elementary<typename P::scalar>::exp_series), r, P(1));
   return fma(y, r, P(1));
 }
 
 /// e^r - 1 for |r| ≤ log(2)/2.
-template <class P> FORMWORK_INLINE P expm1_reduced(P r) {
-  return fma(polynomial(r, elementary<typename P::scalar>::exp_series), r * r,
-             r);
+template <class P>
+FORMWORK_INLINE P expm1_reduced(P r) {
+  return fma(polynomial(r, elementary<typename P::scalar>::exp_series), r * r, r);
 }
 
 /// e^x.
 ///
-/// Numerics  ≤ 1 ULP; results below the normal numbers are rounded gradually; 0
-/// at -∞, ∞ above the largest number.
-template <real S, int N> FORMWORK_INLINE pack<S, N> exp(pack<S, N> x) {
+/// Numerics  ≤ 1 ULP; results below the normal numbers are rounded gradually; 0 at -∞, ∞ above the largest number.
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> exp(pack<S, N> x) {
   using P = pack<S, N>;
-  const P c =
-      min(max(x, P(elementary<S>::exp_lowest)), P(elementary<S>::exp_highest));
+  const P c = min(max(x, P(elementary<S>::exp_lowest)), P(elementary<S>::exp_highest));
   power_of_two<P> p;
   const P n = p.round(c, P(elementary<S>::log2_e));
   return p.times(exp_reduced(without_powers(c, n)));
@@ -199,20 +173,18 @@ template <real S, int N> FORMWORK_INLINE pack<S, N> exp(pack<S, N> x) {
 /// 2^x.
 ///
 /// Numerics  ≤ 1 ULP; otherwise as exp.
-template <real S, int N> FORMWORK_INLINE pack<S, N> exp2(pack<S, N> x) {
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> exp2(pack<S, N> x) {
   using P = pack<S, N>;
-  const P c = min(max(x, P(elementary<S>::exp2_lowest)),
-                  P(elementary<S>::exp2_highest));
+  const P c = min(max(x, P(elementary<S>::exp2_lowest)), P(elementary<S>::exp2_highest));
   power_of_two<P> p;
   const P f = c - p.round(c);
   return p.times(fma(polynomial(f, elementary<S>::exp2_series), f, P(1)));
 }
 
-/// 2^x for x ≤ 0 (right up to 127), the cheapest: the weights of softmax
-/// attention.
+/// 2^x for x ≤ 0 (right up to 127), the cheapest: the weights of softmax attention.
 ///
-/// Numerics  ≤ 1 ULP where the result is normal; exactly 0 below -126.5
-/// (double: -1022.5) and at -∞; NaN stays.
+/// Numerics  ≤ 1 ULP where the result is normal; exactly 0 below -126.5 (double: -1022.5) and at -∞; NaN stays.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> exp2_nonpositive(pack<S, N> x) {
   using P = pack<S, N>;
@@ -221,15 +193,14 @@ FORMWORK_INLINE pack<S, N> exp2_nonpositive(pack<S, N> x) {
   const P c = max(x, P(-numbers::bias));
   const P t = c + magic, f = c - (t - magic);
   const P y = fma(polynomial(f, numbers::exp2_series), f, P(1));
-  return y * from_words<P>(
-                 to_words(t)
-                 << numbers::mantissa); // the exponent field 0 is the number 0
+  return y * from_words<P>(to_words(t) << numbers::mantissa);  // the exponent field 0 is the number 0
 }
 
 /// e^x - 1, accurate near 0.
 ///
 /// Numerics  ≤ 3 ULP.
-template <real S, int N> FORMWORK_INLINE pack<S, N> expm1(pack<S, N> x) {
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> expm1(pack<S, N> x) {
   using P = pack<S, N>;
   using numbers = elementary<S>;
   const P c = min(max(x, P(numbers::expm1_lowest)), P(numbers::exp_highest));
@@ -242,13 +213,13 @@ template <real S, int N> FORMWORK_INLINE pack<S, N> expm1(pack<S, N> x) {
 /// tanh x = (e^2x - 1) / (e^2x + 1).
 ///
 /// Numerics  ≤ 4 ULP.
-template <real S, int N> FORMWORK_INLINE pack<S, N> tanh(pack<S, N> x) {
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> tanh(pack<S, N> x) {
   using P = pack<S, N>;
   using numbers = elementary<S>;
   const P a = min(abs(x), P(numbers::tanh_highest)), twice = a + a;
   power_of_two<P> p;
-  const P y =
-      expm1_reduced(without_powers(twice, p.round(twice, P(numbers::log2_e))));
+  const P y = expm1_reduced(without_powers(twice, p.round(twice, P(numbers::log2_e))));
   const P e = fma(p.factor(), y, p.factor() - P(1));
   return copysign(e / (e + P(2)), x);
 }
@@ -256,7 +227,8 @@ template <real S, int N> FORMWORK_INLINE pack<S, N> tanh(pack<S, N> x) {
 /// 1 / (1 + e^-x).
 ///
 /// Numerics  ≤ 3 ULP.
-template <real S, int N> FORMWORK_INLINE pack<S, N> sigmoid(pack<S, N> x) {
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> sigmoid(pack<S, N> x) {
   return pack<S, N>(1) / (pack<S, N>(1) + exp(-x));
 }
 
@@ -264,11 +236,11 @@ template <real S, int N> FORMWORK_INLINE pack<S, N> sigmoid(pack<S, N> x) {
 ///
 /// Numerics  ≤ 3 ULP.
 /// Source    Elfwing et al., 1702.03118.
-template <real S, int N> FORMWORK_INLINE pack<S, N> silu(pack<S, N> x) {
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> silu(pack<S, N> x) {
   using P = pack<S, N>;
   using numbers = elementary<S>;
-  // far below zero e^-x overflows before the result underflows: there both
-  // sides of the quotient are scaled down
+  // far below zero e^-x overflows before the result underflows: there both sides of the quotient are scaled down
   const P w = select(x < P(numbers::silu_far), P(S(1) / 256), P(1));
   const P above = max(x, P(numbers::silu_lowest));
   const P c = max(-above, P(numbers::exp_lowest));
@@ -284,30 +256,27 @@ FORMWORK_INLINE pack<float, N> log_reduced(pack<float, N> k, pack<float, N> f) {
   using P = pack<float, N>;
   using numbers = elementary<float>;
   const P z = f * f;
-  const P y =
-      fma(k, P(numbers::ln2_low), f * z * polynomial(f, numbers::log_series));
+  const P y = fma(k, P(numbers::ln2_low), f * z * polynomial(f, numbers::log_series));
   return fma(k, P(numbers::ln2_high), f + fma(z, P(-0.5), y));
 }
 template <int N>
-FORMWORK_INLINE pack<double, N> log_reduced(pack<double, N> k,
-                                            pack<double, N> f) {
+FORMWORK_INLINE pack<double, N> log_reduced(pack<double, N> k, pack<double, N> f) {
   using P = pack<double, N>;
   using numbers = elementary<double>;
   const P s = f / (f + P(2)), z = s * s, half = P(0.5) * f * f;
-  const P r = fma(s, fma(z, polynomial(z, numbers::log_series), half),
-                  k * P(numbers::ln2_low));
+  const P r = fma(s, fma(z, polynomial(z, numbers::log_series), half), k * P(numbers::ln2_low));
   return fma(k, P(numbers::ln2_high), f - (half - r));
 }
 
 /// x = 2^k m with m in [√½, √2), for positive normal x.
-template <class P> struct binary_split {
+template <class P>
+struct binary_split {
   using S = typename P::scalar;
   using word = std::make_unsigned_t<typename P::integer>;
   static constexpr int mantissa = elementary<S>::mantissa;
-  static constexpr word lowest = std::bit_cast<word>(S(0.70710678118654752)),
-                        offset = word(elementary<S>::bias + 1);
+  static constexpr word lowest = std::bit_cast<word>(S(0.70710678118654752)), offset = word(elementary<S>::bias + 1);
 
-  words<P> biased; // k + offset
+  words<P> biased;  // k + offset
   P m;
 
   FORMWORK_INLINE explicit binary_split(P x) {
@@ -317,63 +286,63 @@ template <class P> struct binary_split {
   }
   FORMWORK_INLINE P k() const {
     constexpr S base = S(word(1) << mantissa);
-    return from_words<P>(biased + std::bit_cast<word>(base)) -
-           P(base + S(offset));
+    return from_words<P>(biased + std::bit_cast<word>(base)) - P(base + S(offset));
   }
 };
 
-/// y, the logarithm of a positive finite x, corrected where x is something
-/// else.
-template <class P> FORMWORK_INLINE P log_anywhere(P x, P y) {
+/// y, the logarithm of a positive finite x, corrected where x is something else.
+template <class P>
+FORMWORK_INLINE P log_anywhere(P x, P y) {
   using limits = std::numeric_limits<typename P::scalar>;
-  const P low =
-      select(x < P(0), P(limits::quiet_NaN()), P(-limits::infinity()));
+  const P low = select(x < P(0), P(limits::quiet_NaN()), P(-limits::infinity()));
   return select(x < P(limits::infinity()), select(x > P(0), y, low), x);
 }
 
 /// log x; -∞ at 0, NaN below.
 ///
 /// Numerics  ≤ 2 ULP, subnormal x included.
-template <real S, int N> FORMWORK_INLINE pack<S, N> log(pack<S, N> x) {
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> log(pack<S, N> x) {
   using P = pack<S, N>;
   using numbers = elementary<S>;
   const auto tiny = x < P(std::numeric_limits<S>::min());
-  const binary_split<P> split(
-      select(tiny, x * P(S(2) / std::numeric_limits<S>::epsilon()), x));
+  const binary_split<P> split(select(tiny, x * P(S(2) / std::numeric_limits<S>::epsilon()), x));
   const P k = split.k() - select(tiny, P(numbers::mantissa + 1), P(0));
   return log_anywhere(x, log_reduced(k, split.m - P(1)));
 }
 
 /// log(1 + x) for finite x > -1.
-template <class P> FORMWORK_INLINE P log1p_inside(P x) {
+template <class P>
+FORMWORK_INLINE P log1p_inside(P x) {
   using S = typename P::scalar;
   using split = binary_split<P>;
-  const P u = x + P(1), rest = x - (u - P(1)); // 1 + x = u + rest
-  const split s(u),
-      bounded(min(u, P(S(1) / std::numeric_limits<S>::min() / 4)));
+  const P u = x + P(1), rest = x - (u - P(1));  // 1 + x = u + rest
+  const split s(u), bounded(min(u, P(S(1) / std::numeric_limits<S>::min() / 4)));
   using word = typename split::word;
-  const P scale = from_words<P>(
-      (word(split::offset + word(elementary<S>::bias)) - bounded.biased)
-      << elementary<S>::mantissa);
+  const P scale =
+      from_words<P>((word(split::offset + word(elementary<S>::bias)) - bounded.biased) << elementary<S>::mantissa);
   return log_reduced(s.k(), fma(rest, scale, s.m - P(1)));
 }
 
 /// log(1 + x), accurate near 0; -∞ at -1, NaN below.
 ///
 /// Numerics  ≤ 2 ULP.
-template <real S, int N> FORMWORK_INLINE pack<S, N> log1p(pack<S, N> x) {
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> log1p(pack<S, N> x) {
   return log_anywhere(x + pack<S, N>(1), log1p_inside(x));
 }
 
 /// log(1 + e^x).
 ///
 /// Numerics  ≤ 3 ULP.
-template <real S, int N> FORMWORK_INLINE pack<S, N> softplus(pack<S, N> x) {
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> softplus(pack<S, N> x) {
   return max(x, pack<S, N>(0)) + log1p_inside(exp(-abs(x)));
 }
 
 /// x² - square, where `square` is the rounded product x x: exact.
-template <class P> FORMWORK_INLINE P square_rest(P x, P square) {
+template <class P>
+FORMWORK_INLINE P square_rest(P x, P square) {
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
   return fma(x, x, -square);
 #else
@@ -385,30 +354,29 @@ template <class P> FORMWORK_INLINE P square_rest(P x, P square) {
 #endif
 }
 
-/// e^(-factor x²) for a factor 1 or 1/2, relative error as exp's: the square's
-/// rounding error joins the reduced argument.
+/// e^(-factor x²) for a factor 1 or 1/2, relative error as exp's: the square's rounding error joins the reduced
+/// argument.
 template <class P>
 FORMWORK_INLINE P exp_minus_square(P x, typename P::scalar factor) {
   using numbers = elementary<typename P::scalar>;
   const P square = x * x, c = P(-factor) * square;
   power_of_two<P> p;
   const P n = p.round(c, P(numbers::log2_e));
-  return p.times(exp_reduced(
-      fma(P(-factor), square_rest(x, square), without_powers(c, n))));
+  return p.times(exp_reduced(fma(P(-factor), square_rest(x, square), without_powers(c, n))));
 }
 
 /// erfc(x) e^(x²) for x ≥ 0: a polynomial in (x - 3)/(x + 3), over x + 3.
-template <class P> FORMWORK_INLINE P erfcx_positive(P x) {
+template <class P>
+FORMWORK_INLINE P erfcx_positive(P x) {
   const P t = P(1) / (x + P(3));
-  return t * polynomial(fma(P(-6), t, P(1)),
-                        elementary<typename P::scalar>::erfc_series);
+  return t * polynomial(fma(P(-6), t, P(1)), elementary<typename P::scalar>::erfc_series);
 }
 
 /// 1 - erf x = 2/√π ∫ₓ^∞ e^(-t²) dt.
 ///
-/// Numerics  ≤ 4 ULP, the far tail included: the square of x enters in two
-/// parts.
-template <real S, int N> FORMWORK_INLINE pack<S, N> erfc(pack<S, N> x) {
+/// Numerics  ≤ 4 ULP, the far tail included: the square of x enters in two parts.
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> erfc(pack<S, N> x) {
   using P = pack<S, N>;
   const P a = min(abs(x), P(elementary<S>::erfc_highest));
   const P y = erfcx_positive(a) * exp_minus_square(a, 1);
@@ -418,7 +386,8 @@ template <real S, int N> FORMWORK_INLINE pack<S, N> erfc(pack<S, N> x) {
 /// 2/√π ∫₀ˣ e^(-t²) dt.
 ///
 /// Numerics  ≤ 2 ULP.
-template <real S, int N> FORMWORK_INLINE pack<S, N> erf(pack<S, N> x) {
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> erf(pack<S, N> x) {
   using P = pack<S, N>;
   const P a = min(abs(x), P(elementary<S>::erfc_highest));
   const P near = a * polynomial(a * a, elementary<S>::erf_series);
@@ -430,12 +399,12 @@ template <real S, int N> FORMWORK_INLINE pack<S, N> erf(pack<S, N> x) {
 ///
 /// Numerics  ≤ 4 ULP, the negative tail included.
 /// Source    Hendrycks and Gimpel, 1606.08415, the exact form.
-template <real S, int N> FORMWORK_INLINE pack<S, N> gelu(pack<S, N> x) {
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> gelu(pack<S, N> x) {
   using P = pack<S, N>;
   const P a = min(abs(x), P(elementary<S>::gelu_highest));
-  const P tail = P(0.5) * a * erfcx_positive(a * P(0.70710678118654752)) *
-                 exp_minus_square(a, S(0.5));
+  const P tail = P(0.5) * a * erfcx_positive(a * P(0.70710678118654752)) * exp_minus_square(a, S(0.5));
   return max(x, P(0)) - tail;
 }
 
-} // namespace formwork::inline FORMWORK_ABI
+}  // namespace formwork

@@ -24,100 +24,79 @@ using Index = Eigen::Index;
 template <class S>
 concept real = std::same_as<S, float> || std::same_as<S, double>;
 
-/// Lanes of the widest register of this instruction set: 16 floats with
-/// AVX-512, 8 with AVX2, 4 with SSE and NEON.
+/// Lanes of the widest register of this instruction set: 16 floats with AVX-512, 8 with AVX2, 4 with SSE and NEON.
 template <real S>
-inline constexpr int lanes = Eigen::internal::unpacket_traits<
-    typename Eigen::internal::packet_traits<S>::type>::size;
+inline constexpr int lanes = Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size;
 
 /// Vector registers the compiler may fill: tiles are chosen from it.
 inline constexpr int vector_registers = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS;
 
-/// Eigen's packet of S with exactly N lanes (the widest one, a half of it, ...,
-/// or S itself for N = 1).
-template <class S, int N,
-          class Packet = typename Eigen::internal::packet_traits<S>::type>
-struct packet_with
-    : packet_with<S, N,
-                  typename Eigen::internal::unpacket_traits<Packet>::half> {};
+/// Eigen's packet of S with exactly N lanes (the widest one, a half of it, ..., or S itself for N = 1).
+template <class S, int N, class Packet = typename Eigen::internal::packet_traits<S>::type>
+struct packet_with : packet_with<S, N, typename Eigen::internal::unpacket_traits<Packet>::half> {};
 template <class S, int N, class Packet>
-requires(Eigen::internal::unpacket_traits<Packet>::size ==
-         N) struct packet_with<S, N, Packet> : std::type_identity<Packet> {
-};
+  requires(Eigen::internal::unpacket_traits<Packet>::size == N)
+struct packet_with<S, N, Packet> : std::type_identity<Packet> {};
 template <class S>
-requires(lanes<S> >
-         1) struct packet_with<S, 1,
-                               typename Eigen::internal::packet_traits<S>::type>
-    : std::type_identity<S> {
-};
+  requires(lanes<S> > 1)
+struct packet_with<S, 1, typename Eigen::internal::packet_traits<S>::type> : std::type_identity<S> {};
 
-/// The compiler's own vector of N numbers, for comparisons, selection and bits;
-/// a plain number for N = 1.
-template <class T, int N> struct vector_of {
+/// The compiler's own vector of N numbers, for comparisons, selection and bits; a plain number for N = 1.
+template <class T, int N>
+struct vector_of {
   typedef T type __attribute__((vector_size(sizeof(T) * N)));
 };
-template <class T> struct vector_of<T, 1> { using type = T; };
+template <class T>
+struct vector_of<T, 1> {
+  using type = T;
+};
 
-/// N lanes of S in one register: the arithmetic every kernel and every user
-/// formula is written in.
+/// N lanes of S in one register: the arithmetic every kernel and every user formula is written in.
 ///
-/// Numerics  +, -, *, /, sqrt are IEEE per lane. A product is never contracted
-/// with a following sum by the compiler: a sum
-///           of products that should be one chain is written fma, which fuses
-///           where the machine can and is mul + add where it cannot. pack<S, 1>
-///           gives the bits of one lane of pack<S>.
-/// Differs   from Eigen's packets: sqrt is exact (Eigen 3.4 approximates),
-/// comparisons give a mask for select.
-template <real S, int N = lanes<S>> struct pack {
+/// Numerics  +, -, *, /, sqrt are IEEE per lane. A product is never contracted with a following sum by the compiler: a sum
+///           of products that should be one chain is written fma, which fuses where the machine can and is mul + add
+///           where it cannot. pack<S, 1> gives the bits of one lane of pack<S>.
+/// Differs   from Eigen's packets: sqrt is exact (Eigen 3.4 approximates), comparisons give a mask for select.
+template <real S, int N = lanes<S>>
+struct pack {
   using scalar = S;
   using packet = typename packet_with<S, N>::type;
-  using integer =
-      std::conditional_t<sizeof(S) == 4, std::int32_t, std::int64_t>;
+  using integer = std::conditional_t<sizeof(S) == 4, std::int32_t, std::int64_t>;
   static constexpr int size = N;
 
-  /// Integers of the lanes' width, one for each lane; also what a comparison
-  /// gives (all ones or zero).
+  /// Integers of the lanes' width, one for each lane; also what a comparison gives (all ones or zero).
   using bits = typename vector_of<integer, N>::type;
 
   packet value;
 
   pack() = default;
-  FORMWORK_INLINE explicit pack(packet p) requires(N > 1) : value(p) {}
+  FORMWORK_INLINE explicit pack(packet p)
+    requires(N > 1)
+      : value(p) {}
   template <class T>
-  requires std::is_arithmetic_v<T> FORMWORK_INLINE pack(T s)
-      : value(Eigen::internal::pset1<packet>(static_cast<S>(s))) {}
+    requires std::is_arithmetic_v<T>
+  FORMWORK_INLINE pack(T s) : value(Eigen::internal::pset1<packet>(static_cast<S>(s))) {}
 
   /// N values from any address.
-  FORMWORK_INLINE static pack load(const S *p) {
-    return wrap(Eigen::internal::ploadu<packet>(p));
-  }
-  FORMWORK_INLINE void store(S *p) const { Eigen::internal::pstoreu(p, value); }
+  FORMWORK_INLINE static pack load(const S* p) { return wrap(Eigen::internal::ploadu<packet>(p)); }
+  FORMWORK_INLINE void store(S* p) const { Eigen::internal::pstoreu(p, value); }
 
-  /// The first `count` lanes, the others zero: tails run the same code on a
-  /// padded pack.
-  FORMWORK_INLINE static pack load(const S *p, Index count) {
-    return count >= N ? load(p) : load_part(p, count);
-  }
-  FORMWORK_INLINE void store(S *p, Index count) const {
-    count >= N ? store(p) : store_part(p, count);
-  }
-  static pack load_part(const S *p, Index count) {
+  /// The first `count` lanes, the others zero: tails run the same code on a padded pack.
+  FORMWORK_INLINE static pack load(const S* p, Index count) { return count >= N ? load(p) : load_part(p, count); }
+  FORMWORK_INLINE void store(S* p, Index count) const { count >= N ? store(p) : store_part(p, count); }
+  static pack load_part(const S* p, Index count) {
     alignas(64) S lane[N] = {};
-    if (count > 0)
-      std::memcpy(lane, p, static_cast<std::size_t>(count) * sizeof(S));
+    if (count > 0) std::memcpy(lane, p, static_cast<std::size_t>(count) * sizeof(S));
     return load(lane);
   }
-  void store_part(S *p, Index count) const {
+  void store_part(S* p, Index count) const {
     alignas(64) S lane[N];
     store(lane);
-    if (count > 0)
-      std::memcpy(p, lane, static_cast<std::size_t>(count) * sizeof(S));
+    if (count > 0) std::memcpy(p, lane, static_cast<std::size_t>(count) * sizeof(S));
   }
 
   /// first, first + 1, ...
-  FORMWORK_INLINE static pack ramp(S first) {
-    return wrap(Eigen::internal::plset<packet>(first));
-  }
+  FORMWORK_INLINE static pack ramp(S first) { return wrap(Eigen::internal::plset<packet>(first)); }
 
   FORMWORK_INLINE static pack wrap(packet p) {
     pack r;
@@ -125,23 +104,15 @@ template <real S, int N = lanes<S>> struct pack {
     return r;
   }
 
-  FORMWORK_INLINE friend pack operator+(pack a, pack b) {
-    return wrap(a.value + b.value);
-  }
-  FORMWORK_INLINE friend pack operator-(pack a, pack b) {
-    return wrap(a.value - b.value);
-  }
-  FORMWORK_INLINE friend pack operator*(pack a, pack b) {
-    return settled(a.value * b.value);
-  }
-  FORMWORK_INLINE friend pack operator/(pack a, pack b) {
-    return wrap(a.value / b.value);
-  }
+  FORMWORK_INLINE friend pack operator+(pack a, pack b) { return wrap(a.value + b.value); }
+  FORMWORK_INLINE friend pack operator-(pack a, pack b) { return wrap(a.value - b.value); }
+  FORMWORK_INLINE friend pack operator*(pack a, pack b) { return settled(a.value * b.value); }
+  FORMWORK_INLINE friend pack operator/(pack a, pack b) { return wrap(a.value / b.value); }
   FORMWORK_INLINE friend pack operator-(pack a) { return wrap(-a.value); }
-  FORMWORK_INLINE pack &operator+=(pack b) { return *this = *this + b; }
-  FORMWORK_INLINE pack &operator-=(pack b) { return *this = *this - b; }
-  FORMWORK_INLINE pack &operator*=(pack b) { return *this = *this * b; }
-  FORMWORK_INLINE pack &operator/=(pack b) { return *this = *this / b; }
+  FORMWORK_INLINE pack& operator+=(pack b) { return *this = *this + b; }
+  FORMWORK_INLINE pack& operator-=(pack b) { return *this = *this - b; }
+  FORMWORK_INLINE pack& operator*=(pack b) { return *this = *this * b; }
+  FORMWORK_INLINE pack& operator/=(pack b) { return *this = *this / b; }
 
   /// a b + c, one rounding where the machine fuses.
   FORMWORK_INLINE friend pack fma(pack a, pack b, pack c) {
@@ -156,24 +127,12 @@ template <real S, int N = lanes<S>> struct pack {
   }
 
   /// Comparisons; every comparison with NaN is false.
-  FORMWORK_INLINE friend bits operator<(pack a, pack b) {
-    return mask(a.value < b.value);
-  }
-  FORMWORK_INLINE friend bits operator<=(pack a, pack b) {
-    return mask(a.value <= b.value);
-  }
-  FORMWORK_INLINE friend bits operator>(pack a, pack b) {
-    return mask(a.value > b.value);
-  }
-  FORMWORK_INLINE friend bits operator>=(pack a, pack b) {
-    return mask(a.value >= b.value);
-  }
-  FORMWORK_INLINE friend bits operator==(pack a, pack b) {
-    return mask(a.value == b.value);
-  }
-  FORMWORK_INLINE friend bits operator!=(pack a, pack b) {
-    return mask(a.value != b.value);
-  }
+  FORMWORK_INLINE friend bits operator<(pack a, pack b) { return mask(a.value < b.value); }
+  FORMWORK_INLINE friend bits operator<=(pack a, pack b) { return mask(a.value <= b.value); }
+  FORMWORK_INLINE friend bits operator>(pack a, pack b) { return mask(a.value > b.value); }
+  FORMWORK_INLINE friend bits operator>=(pack a, pack b) { return mask(a.value >= b.value); }
+  FORMWORK_INLINE friend bits operator==(pack a, pack b) { return mask(a.value == b.value); }
+  FORMWORK_INLINE friend bits operator!=(pack a, pack b) { return mask(a.value != b.value); }
 
   /// a where the mask is set, else b.
   FORMWORK_INLINE friend pack select(bits where, pack a, pack b) {
@@ -184,12 +143,8 @@ template <real S, int N = lanes<S>> struct pack {
   }
 
   /// The larger (smaller) one; a where either is NaN.
-  FORMWORK_INLINE friend pack max(pack a, pack b) {
-    return select(a < b, b, a);
-  }
-  FORMWORK_INLINE friend pack min(pack a, pack b) {
-    return select(b < a, b, a);
-  }
+  FORMWORK_INLINE friend pack max(pack a, pack b) { return select(a < b, b, a); }
+  FORMWORK_INLINE friend pack min(pack a, pack b) { return select(b < a, b, a); }
   FORMWORK_INLINE friend pack abs(pack a) {
     return from_bits(to_bits(a) & std::numeric_limits<integer>::max());
   }
@@ -200,37 +155,25 @@ template <real S, int N = lanes<S>> struct pack {
   }
   FORMWORK_INLINE friend pack sqrt(pack a) {
 #if defined(EIGEN_VECTORIZE_AVX512)
-    if constexpr (sizeof(packet) == 64 && sizeof(S) == 4)
-      return wrap(_mm512_maskz_sqrt_ps(__mmask16(-1), a.value));
-    if constexpr (sizeof(packet) == 64 && sizeof(S) == 8)
-      return wrap(_mm512_maskz_sqrt_pd(__mmask8(-1), a.value));
+    if constexpr (sizeof(packet) == 64 && sizeof(S) == 4) return wrap(_mm512_maskz_sqrt_ps(__mmask16(-1), a.value));
+    if constexpr (sizeof(packet) == 64 && sizeof(S) == 8) return wrap(_mm512_maskz_sqrt_pd(__mmask8(-1), a.value));
 #endif
 #if defined(EIGEN_VECTORIZE_AVX)
-    if constexpr (sizeof(packet) == 32 && sizeof(S) == 4)
-      return wrap(_mm256_sqrt_ps(a.value));
-    if constexpr (sizeof(packet) == 32 && sizeof(S) == 8)
-      return wrap(_mm256_sqrt_pd(a.value));
+    if constexpr (sizeof(packet) == 32 && sizeof(S) == 4) return wrap(_mm256_sqrt_ps(a.value));
+    if constexpr (sizeof(packet) == 32 && sizeof(S) == 8) return wrap(_mm256_sqrt_pd(a.value));
 #endif
 #if defined(EIGEN_VECTORIZE_SSE)
-    if constexpr (sizeof(packet) == 16 && sizeof(S) == 4)
-      return wrap(_mm_sqrt_ps(a.value));
-    if constexpr (sizeof(packet) == 16 && sizeof(S) == 8)
-      return wrap(_mm_sqrt_pd(a.value));
+    if constexpr (sizeof(packet) == 16 && sizeof(S) == 4) return wrap(_mm_sqrt_ps(a.value));
+    if constexpr (sizeof(packet) == 16 && sizeof(S) == 8) return wrap(_mm_sqrt_pd(a.value));
 #endif
-    if constexpr (N == 1)
-      return wrap(std::sqrt(a.value));
+    if constexpr (N == 1) return wrap(std::sqrt(a.value));
     return wrap(Eigen::internal::psqrt(a.value));
   }
 
-  FORMWORK_INLINE friend bits to_bits(pack a) {
-    return std::bit_cast<bits>(a.value);
-  }
-  FORMWORK_INLINE static pack from_bits(bits b) {
-    return wrap(std::bit_cast<packet>(b));
-  }
+  FORMWORK_INLINE friend bits to_bits(pack a) { return std::bit_cast<bits>(a.value); }
+  FORMWORK_INLINE static pack from_bits(bits b) { return wrap(std::bit_cast<packet>(b)); }
 
-  /// Sum, largest, smallest of the lanes, folding the upper half onto the
-  /// lower: one fixed order for one N.
+  /// Sum, largest, smallest of the lanes, folding the upper half onto the lower: one fixed order for one N.
   FORMWORK_INLINE friend S sum(pack a) {
     return fold<N / 2>(a, [](pack x, pack y) { return x + y; });
   }
@@ -248,10 +191,11 @@ template <real S, int N = lanes<S>> struct pack {
       return vector(value)[lane];
   }
 
-private:
+ private:
   using vector = typename vector_of<S, N>::type;
 
-  template <class C> FORMWORK_INLINE static bits mask(C comparison) {
+  template <class C>
+  FORMWORK_INLINE static bits mask(C comparison) {
     if constexpr (N == 1)
       return comparison ? bits(-1) : bits(0);
     else
@@ -266,15 +210,13 @@ private:
       const auto v = vector(a.value);
       const auto upper = [&]<int... l>(std::integer_sequence<int, l...>) {
         return wrap(packet(__builtin_shufflevector(v, v, ((l + H) % N)...)));
-      }
-      (std::make_integer_sequence<int, N>{});
+      }(std::make_integer_sequence<int, N>{});
       return fold<H / 2>(combine(a, upper), combine);
     }
   }
 
-  /// An empty instruction that the product must pass in a register: g++ would
-  /// otherwise contract a * b + c into one rounding at -O2 (measured), clang
-  /// would not, and the body of a loop and its tail could differ.
+  /// An empty instruction that the product must pass in a register: g++ would otherwise contract a * b + c into one
+  /// rounding at -O2 (measured), clang would not, and the body of a loop and its tail could differ.
   FORMWORK_INLINE static pack settled(packet p) {
 #if defined(EIGEN_VECTORIZE_AVX512)
     asm("" : "+v"(p));
@@ -287,51 +229,45 @@ private:
   }
 };
 
-/// Rows and columns of an N × N block of registers change places: for H = N/2,
-/// ..., 2, 1 the off-diagonal H × H blocks of every 2H × 2H block are exchanged
-/// (Eklundh, 1972).
+/// Rows and columns of an N × N block of registers change places: for H = N/2, ..., 2, 1 the off-diagonal H × H blocks
+/// of every 2H × 2H block are exchanged (Eklundh, 1972).
 template <int H, real S, int N>
 FORMWORK_INLINE void transpose_blocks(pack<S, N> (&row)[N]) {
   using vector = typename vector_of<S, N>::type;
   [&]<int... l>(std::integer_sequence<int, l...>) {
 #pragma GCC unroll 16
     for (int i = 0; i < N; ++i) {
-      if (i & H)
-        continue;
+      if (i & H) continue;
       const auto a = vector(row[i].value), b = vector(row[i + H].value);
-      row[i] = pack<S, N>::wrap(
-          __builtin_shufflevector(a, b, ((l & H) ? l - H + N : l)...));
-      row[i + H] = pack<S, N>::wrap(
-          __builtin_shufflevector(a, b, ((l & H) ? l + N : l + H)...));
+      row[i] = pack<S, N>::wrap(__builtin_shufflevector(a, b, ((l & H) ? l - H + N : l)...));
+      row[i + H] = pack<S, N>::wrap(__builtin_shufflevector(a, b, ((l & H) ? l + N : l + H)...));
     }
-  }
-  (std::make_integer_sequence<int, N>{});
-  if constexpr (H > 1)
-    transpose_blocks<H / 2>(row);
+  }(std::make_integer_sequence<int, N>{});
+  if constexpr (H > 1) transpose_blocks<H / 2>(row);
 }
 template <real S, int N>
 FORMWORK_INLINE void transpose(pack<S, N> (&block)[N]) {
-  if constexpr (N > 1)
-    transpose_blocks<N / 2>(block);
+  if constexpr (N > 1) transpose_blocks<N / 2>(block);
 }
 
 /// Whether any lane of a mask is set.
-template <class Bits> FORMWORK_INLINE bool any(Bits mask) {
+template <class Bits>
+FORMWORK_INLINE bool any(Bits mask) {
   if constexpr (std::integral<Bits>) {
     return mask != 0;
   } else {
     for (std::size_t i = 0; i < sizeof(Bits) / sizeof(mask[0]); ++i)
-      if (mask[i])
-        return true;
+      if (mask[i]) return true;
     return false;
   }
 }
 
 /// `count` rounded up to whole packs.
-template <real S> constexpr Index padded(Index count) {
+template <real S>
+constexpr Index padded(Index count) {
   return (count + lanes<S> - 1) / lanes<S> * lanes<S>;
 }
 
-} // namespace formwork::inline FORMWORK_ABI
+}  // namespace formwork
 
 #pragma GCC diagnostic pop

@@ -5,28 +5,26 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// Adds numbers in double with the rounding errors carried along (Neumaier,
-/// 1974).
+/// Adds numbers in double with the rounding errors carried along (Neumaier, 1974).
 class compensated_sum {
-public:
+ public:
   void add(double x) {
     const double t = sum_ + x;
-    rest_ += (sum_ < 0 ? -sum_ : sum_) >= (x < 0 ? -x : x) ? (sum_ - t) + x
-                                                           : (x - t) + sum_;
+    rest_ += (sum_ < 0 ? -sum_ : sum_) >= (x < 0 ? -x : x) ? (sum_ - t) + x : (x - t) + sum_;
     sum_ = t;
   }
   /// The sum alone where it is not finite, whose rest is NaN.
   double value() const { return sum_ - sum_ == 0 ? sum_ + rest_ : sum_; }
 
-private:
+ private:
   double sum_ = 0, rest_ = 0;
 };
 
-/// Σ term(i) over packs of indices 0 .. n - 1, the shape of the sum fixed by n
-/// alone: blocks of 128 packs in four chains each, blocks added in double with
-/// their rounding errors. term(i, count, sum) returns sum + its `count` numbers
-/// from i.
-template <real S, class Term> double sum_in_blocks(Index n, Term term) {
+/// Σ term(i) over packs of indices 0 .. n - 1, the shape of the sum fixed by n alone: blocks of 128 packs in four
+/// chains each, blocks added in double with their rounding errors. term(i, count, sum) returns sum + its `count`
+/// numbers from i.
+template <real S, class Term>
+double sum_in_blocks(Index n, Term term) {
   using P = pack<S>;
   constexpr Index wide = 4 * P::size, block = 32 * wide;
   compensated_sum total;
@@ -36,12 +34,10 @@ template <real S, class Term> double sum_in_blocks(Index n, Term term) {
     Index i = first;
     for (; i + wide <= last; i += wide)
 #pragma GCC unroll 4
-      for (int c = 0; c < 4; ++c)
-        a[c] = term(i + c * P::size, Index(P::size), a[c]);
+      for (int c = 0; c < 4; ++c) a[c] = term(i + c * P::size, Index(P::size), a[c]);
 #pragma GCC unroll 4
     for (int c = 0; c < 4; ++c, i += P::size)
-      if (i < last)
-        a[c] = term(i, std::min<Index>(P::size, last - i), a[c]);
+      if (i < last) a[c] = term(i, std::min<Index>(P::size, last - i), a[c]);
     total.add(static_cast<double>(sum((a[0] + a[2]) + (a[1] + a[3]))));
   }
   return total.value();
@@ -49,18 +45,17 @@ template <real S, class Term> double sum_in_blocks(Index n, Term term) {
 
 /// Σ x_i.
 ///
-/// Numerics  error ≤ (32 + log2(4 lanes)) u Σ |x_i| for any n, u = 2^-24
-/// (double: 2^-53); the same bits at any address.
-template <real S> double sum(const S *x, Index n) {
-  return sum_in_blocks<S>(n, [x](Index i, Index count, pack<S> a) {
-    return a + pack<S>::load(x + i, count);
-  });
+/// Numerics  error ≤ (32 + log2(4 lanes)) u Σ |x_i| for any n, u = 2^-24 (double: 2^-53); the same bits at any address.
+template <real S>
+double sum(const S* x, Index n) {
+  return sum_in_blocks<S>(n, [x](Index i, Index count, pack<S> a) { return a + pack<S>::load(x + i, count); });
 }
 
 /// Σ x_i y_i.
 ///
 /// Numerics  error ≤ (33 + log2(4 lanes)) u Σ |x_i y_i|.
-template <real S> double dot(const S *x, const S *y, Index n) {
+template <real S>
+double dot(const S* x, const S* y, Index n) {
   return sum_in_blocks<S>(n, [x, y](Index i, Index count, pack<S> a) {
     return fma(pack<S>::load(x + i, count), pack<S>::load(y + i, count), a);
   });
@@ -68,21 +63,21 @@ template <real S> double dot(const S *x, const S *y, Index n) {
 
 /// Σ x_i².
 ///
-/// Numerics  relative error ≤ (33 + log2(4 lanes)) u where no square under- or
-/// overflows S.
-template <real S> double sum_of_squares(const S *x, Index n) {
+/// Numerics  relative error ≤ (33 + log2(4 lanes)) u where no square under- or overflows S.
+template <real S>
+double sum_of_squares(const S* x, Index n) {
   return dot(x, x, n);
 }
 
 /// The largest x_i; NaN where any x_i is NaN; -∞ for n = 0.
-template <real S> S largest(const S *x, Index n) {
+template <real S>
+S largest(const S* x, Index n) {
   using P = pack<S>;
   P most(-std::numeric_limits<S>::infinity()),
-      strange(0); // strange: NaN once a NaN was seen
+      strange(0);  // strange: NaN once a NaN was seen
   for (Index i = 0; i < n; i += P::size) {
     const P part = P::load(x + i, n - i);
-    const P v = select(P::ramp(0) < P(n - i), part,
-                       P(-std::numeric_limits<S>::infinity()));
+    const P v = select(P::ramp(0) < P(n - i), part, P(-std::numeric_limits<S>::infinity()));
     most = max(most, v);
     strange = select(v == v, strange, v);
   }
@@ -91,31 +86,28 @@ template <real S> S largest(const S *x, Index n) {
 }
 
 /// Whether no x_i is infinite or NaN.
-template <real S> bool all_finite(const S *x, Index n) {
+template <real S>
+bool all_finite(const S* x, Index n) {
   using P = pack<S>;
-  P zero(0); // 0 x is 0 for finite x and NaN otherwise
-  for (Index i = 0; i < n; i += P::size)
-    zero = zero + P(0) * P::load(x + i, n - i);
+  P zero(0);  // 0 x is 0 for finite x and NaN otherwise
+  for (Index i = 0; i < n; i += P::size) zero = zero + P(0) * P::load(x + i, n - i);
   return sum(zero) == 0;
 }
 
-/// out_j = Σ_i term(i, j), or added to out_j, for the gradients of biases and
-/// gains. term(i, j, count) gives the `count` numbers from (i, j) on as a pack.
+/// out_j = Σ_i term(i, j), or added to out_j, for the gradients of biases and gains. term(i, j, count) gives the
+/// `count` numbers from (i, j) on as a pack.
 ///
 /// Shapes    out (cols).
-/// Numerics  chunks of 128 rows are chains in row order, the chunks' sums one
-/// chain: the same bits for any number of threads;
-///           error ≤ (128 + rows/128) u Σ |term|.
+/// Numerics  chunks of 128 rows are chains in row order, the chunks' sums one chain: the same bits for any number of
+///           threads; error ≤ (128 + rows/128) u Σ |term|.
 template <real S, class Term>
-void add_column_sums(S *out, Index rows, Index cols, start how, Term term) {
+void add_column_sums(S* out, Index rows, Index cols, start how, Term term) {
   using P = pack<S>;
   constexpr Index chunk = 128, strip = 4 * P::size;
-  const Index chunks = std::max<Index>((rows + chunk - 1) / chunk, 1),
-              strips = (cols + strip - 1) / strip;
+  const Index chunks = std::max<Index>((rows + chunk - 1) / chunk, 1), strips = (cols + strip - 1) / strip;
   const scratch<S> partial(chunks * strips * strip);
   parallel_for(chunks * ((strips + 7) / 8), [&](Index task) {
-    const Index c = task % chunks, first = c * chunk,
-                last = std::min(first + chunk, rows);
+    const Index c = task % chunks, first = c * chunk, last = std::min(first + chunk, rows);
     const Index group = task / chunks * 8;
     for (Index s = group; s < std::min(group + 8, strips); ++s) {
       P a[4] = {P(0), P(0), P(0), P(0)};
@@ -123,20 +115,15 @@ void add_column_sums(S *out, Index rows, Index cols, start how, Term term) {
       for (Index i = first; i < last; ++i)
 #pragma GCC unroll 4
         for (Index p = 0; p < 4; ++p)
-          if (p * P::size < width)
-            a[p] += term(i, j + p * P::size,
-                         std::min<Index>(P::size, width - p * P::size));
-      for (Index p = 0; p < 4; ++p)
-        a[p].store(partial.data() + (c * strips + s) * strip + p * P::size);
+          if (p * P::size < width) a[p] += term(i, j + p * P::size, std::min<Index>(P::size, width - p * P::size));
+      for (Index p = 0; p < 4; ++p) a[p].store(partial.data() + (c * strips + s) * strip + p * P::size);
     }
   });
   for (Index j = 0; j < cols; j += P::size) {
     P total = P::load(partial.data() + j);
-    for (Index c = 1; c < chunks; ++c)
-      total += P::load(partial.data() + c * strips * strip + j);
+    for (Index c = 1; c < chunks; ++c) total += P::load(partial.data() + c * strips * strip + j);
     const Index count = std::min<Index>(P::size, cols - j);
-    if (how == start::continued)
-      total += P::load(out + j, count);
+    if (how == start::continued) total += P::load(out + j, count);
     total.store(out + j, count);
   }
 }
@@ -145,11 +132,9 @@ void add_column_sums(S *out, Index rows, Index cols, start how, Term term) {
 ///
 /// Shapes    out (cols of m).
 template <real S>
-void add_column_sums(S *out, const_view<S> m, start how = start::fresh) {
+void add_column_sums(S* out, const_view<S> m, start how = start::fresh) {
   add_column_sums(out, m.rows(), m.cols(), how,
-                  [m](Index i, Index j, Index count) {
-                    return pack<S>::load(m.row(i) + j, count);
-                  });
+                  [m](Index i, Index j, Index count) { return pack<S>::load(m.row(i) + j, count); });
 }
 
-} // namespace formwork::inline FORMWORK_ABI
+}  // namespace formwork
