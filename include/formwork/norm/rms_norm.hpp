@@ -28,7 +28,11 @@ struct rms_norm {
     return record(
         y,
         [x, g = gain.address(), dgain = gradient_of(gain), inverse_rms = std::move(inverse_rms)](matrix<S>& dy) {
-          backward(gradient_of(x), dgain, dy, x.value(), inverse_rms, g->value);
+          with_gradient(gradient_of(x), dy.rows(), dy.cols(), [&](view<S> dx, start how) {
+            with_pointer(dgain, [&](S* gain_sum, start gain_how) {
+              rms_norm_backward(dx, gain_sum, dy, x.value(), inverse_rms.data(), g->value.data(), how, gain_how);
+            });
+          });
         },
         x, gain);
   }
@@ -36,26 +40,6 @@ struct rms_norm {
   template <class M>
   static auto fields(M& m) {
     return formwork::fields("gain", m.gain);
-  }
-
- private:
-  /// Both gradients come from one pass; where one is not wanted its result goes to scratch.
-  static void backward(const gradient_of_var<S>& dx, const gradient_of_parameter<S>& dgain, view<const S> dy, view<const S> x,
-                       const matrix<S>& inverse_rms, const matrix<S>& gain) {
-    matrix<S> unused_x, unused_gain;
-    const auto both = [&](view<S> gx, start how_x, view<S> gg, start how_gain) {
-      rms_norm_backward(gx, gg.data(), dy, x, inverse_rms.data(), gain.data(), how_x, how_gain);
-    };
-    const auto with_x = [&](view<S> gx, start how_x) {
-      if (dgain.wanted())
-        dgain.add([&](view<S> gg, start how_gain) { both(gx, how_x, gg, how_gain); });
-      else
-        both(gx, how_x, unused_gain = matrix<S>(1, gain.cols()), start::fresh);
-    };
-    if (dx.wanted())
-      dx.add(with_x);
-    else
-      with_x(unused_x = matrix<S>(dy.rows(), dy.cols()), start::fresh);
   }
 };
 

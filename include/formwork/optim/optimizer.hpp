@@ -102,12 +102,12 @@ class optimizer {
   }
 
  private:
-  using state = std::variant<std::monostate, typename Rule::template state<float>..., typename Rule::template state<double>...>;
+  using any_state = std::variant<std::monostate, typename Rule::template state<float>..., typename Rule::template state<double>...>;
   struct slot {
     std::string path;
     Index rows, cols;
     Index updates;
-    state state;
+    any_state state;
   };
 
   template <std::size_t R, class P>

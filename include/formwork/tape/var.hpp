@@ -157,6 +157,23 @@ gradient_of_parameter<S> gradient_of(const parameter<S>& p) {
   return gradient_of_parameter<S>(p.address());
 }
 
+/// For kernels that compute several gradients in one pass. run(view, start) gets the gradient of x, or scratch where it is
+/// not wanted.
+template <real S, class Run>
+void with_gradient(const gradient_of_var<S>& dx, Index rows, Index cols, Run&& run) {
+  if (dx.wanted()) return dx.add(std::forward<Run>(run));
+  matrix<S> unused(rows, cols);
+  run(unused.all(), start::fresh);
+}
+/// run(pointer, start) gets the gradient of a one-row parameter, or null where it is not wanted.
+template <real S, class Run>
+void with_pointer(const gradient_of_parameter<S>& dp, Run&& run) {
+  if (dp.wanted())
+    dp.add([&](view<S> g, start how) { run(g.data(), how); });
+  else
+    run(static_cast<S*>(nullptr), start::fresh);
+}
+
 template <real S>
 bool is_tracked(const var<S>& x) {
   return x.tracked();
