@@ -250,16 +250,59 @@ FORMWORK_INLINE void transpose(pack<S, N> (&block)[N]) {
   if constexpr (N > 1) transpose_blocks<N / 2>(block);
 }
 
-/// Whether any lane of a mask is set.
+/// Whether any, all lanes of a mask are set.
 template <class Bits>
 FORMWORK_INLINE bool any(Bits mask) {
   if constexpr (std::integral<Bits>) {
     return mask != 0;
   } else {
-    for (std::size_t i = 0; i < sizeof(Bits) / sizeof(mask[0]); ++i)
-      if (mask[i]) return true;
-    return false;
+    constexpr int N = sizeof(Bits) / sizeof(mask[0]);
+    using half = typename vector_of<std::remove_cvref_t<decltype(mask[0])>, N / 2>::type;
+    if constexpr (N == 2)
+      return (mask[0] | mask[1]) != 0;
+    else
+      return [&]<int... l>(std::integer_sequence<int, l...>) {
+        return any(half(__builtin_shufflevector(mask, mask, l...) | __builtin_shufflevector(mask, mask, (l + N / 2)...)));
+      }(std::make_integer_sequence<int, N / 2>{});
   }
+}
+template <class Bits>
+FORMWORK_INLINE bool all(Bits mask) {
+  return !any(Bits(~mask));
+}
+
+/// The lanes of x in double: the lower half of them and the upper half; and back, rounded.
+template <int N>
+  requires(N > 1)
+FORMWORK_INLINE void widen(pack<float, N> x, pack<double, N / 2>& low, pack<double, N / 2>& high) {
+  using floats = typename vector_of<float, N>::type;
+  using doubles = typename vector_of<double, N / 2>::type;
+  const auto v = floats(x.value);
+  if constexpr (N == 2) {
+    low = pack<double, 1>(v[0]), high = pack<double, 1>(v[1]);
+  } else {
+    [&]<int... l>(std::integer_sequence<int, l...>) {
+      using packet = typename pack<double, N / 2>::packet;
+      low.value = packet(__builtin_convertvector(__builtin_shufflevector(v, v, l...), doubles));
+      high.value = packet(__builtin_convertvector(__builtin_shufflevector(v, v, (l + N / 2)...), doubles));
+    }(std::make_integer_sequence<int, N / 2>{});
+  }
+}
+template <int N>
+FORMWORK_INLINE pack<float, 2 * N> narrow(pack<double, N> low, pack<double, N> high) {
+  pack<float, 2 * N> r;
+  if constexpr (N == 1) {
+    const float lane[2] = {static_cast<float>(low.value), static_cast<float>(high.value)};
+    r = pack<float, 2 * N>::load(lane);
+  } else {
+    using doubles = typename vector_of<double, N>::type;
+    using floats = typename vector_of<float, N>::type;
+    const auto a = __builtin_convertvector(doubles(low.value), floats), b = __builtin_convertvector(doubles(high.value), floats);
+    [&]<int... l>(std::integer_sequence<int, l...>) {
+      r.value = typename pack<float, 2 * N>::packet(__builtin_shufflevector(a, b, l...));
+    }(std::make_integer_sequence<int, 2 * N>{});
+  }
+  return r;
 }
 
 /// `count` rounded up to whole packs.
