@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// Two units of one program include everything: a function that is not inline would be defined twice.
+#if __has_include(<nlohmann/json.hpp>)
+#include <formwork/formwork.hpp>
+#else
+#include <formwork/core/matrix.hpp>
+#endif
+
+formwork::matrix<float> filled(formwork::Index rows, formwork::Index cols, float value);
+
+int main() {
+  const formwork::matrix<float> m = filled(3, 4, 2);
+  float sum = 0;
+  for (formwork::Index i = 0; i < 3; ++i)
+    for (formwork::Index j = 0; j < 4; ++j) sum += m(i, j);
+  return sum == 24 ? 0 : 1;
+}

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+# cmake -DCOMPILE=<compiler and flags> -DSOURCE=<file> -P check.cmake
+file(STRINGS ${SOURCE} expected REGEX "^// expect: ")
+list(LENGTH expected sentences)
+if(NOT sentences EQUAL 1)
+  message(FATAL_ERROR "${SOURCE} needs exactly one line `// expect: <sentence>`, it has ${sentences}")
+endif()
+string(REPLACE "// expect: " "" expected "${expected}")
+
+set(ENV{LC_ALL} C)
+execute_process(COMMAND ${COMPILE} -fsyntax-only ${SOURCE} RESULT_VARIABLE code ERROR_VARIABLE said)
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "the right use does not compile:\n${said}")
+endif()
+
+execute_process(COMMAND ${COMPILE} -fsyntax-only -DMISUSE ${SOURCE} RESULT_VARIABLE code ERROR_VARIABLE said)
+if(code EQUAL 0)
+  message(FATAL_ERROR "the misuse compiles; it should be refused with: ${expected}")
+endif()
+string(FIND "${said}" "${expected}" at)
+if(at EQUAL -1)
+  message(FATAL_ERROR "the misuse is refused, but without the sentence: ${expected}\nThe compiler said:\n${said}")
+endif()
