@@ -38,6 +38,10 @@ class sequences {
   Index rows() const { return offsets_.back(); }
   Index first(Index s) const { return offsets_[static_cast<std::size_t>(s)]; }
   Index length(Index s) const { return first(s + 1) - first(s); }
+  /// The sequence that holds a row.
+  Index sequence_of(Index row) const {
+    return static_cast<Index>(std::upper_bound(offsets_.begin(), offsets_.end(), row) - offsets_.begin()) - 1;
+  }
   Index longest() const {
     Index most = 0;
     for (Index s = 0; s < count(); ++s) most = std::max(most, length(s));

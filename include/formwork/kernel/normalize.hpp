@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/core/matrix.hpp>
+#include <formwork/core/parallel.hpp>
+#include <formwork/kernel/transform.hpp>
+
+#include <cmath>
+
+namespace formwork::inline FORMWORK_ABI {
+
+// Rms norm and layer norm, each row alone: y = γ ⊙ x̂ (+ β) with x̂ = (x - μ) r, r = 1 / √(mean((x - μ)²) + ε); rms norm has
+// μ = 0. The functions named add_... first form sum = x + residual in the same pass.
+//
+// Numerics  sums over a row have a shape fixed by the width (four packs of chains), r is formed in double; gradients of gain
+//           and bias are chains of 32 rows in row order, and a chain of those: the same bits for any number of threads.
+// Cost      bound by memory: forward reads x and writes y, backward reads dy and x and writes dx, once each.
+
+/// Σ term(j, count) over a row of n numbers; term gives a pack of the numbers from j on, `count` of them valid.
+template <real S, class Term>
+FORMWORK_INLINE S row_sum(Index n, Term term) {
+  using P = pack<S>;
+  constexpr Index wide = 4 * P::size;
+  P a[4] = {P(0), P(0), P(0), P(0)};
+  Index j = 0;
+  for (; j + wide <= n; j += wide)
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) a[c] = term(j + c * P::size, Index(P::size), a[c]);
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c, j += P::size) {
+    if (j + P::size <= n)
+      a[c] = term(j, Index(P::size), a[c]);
+    else if (j < n)
+      a[c] = select(P::ramp(0) < P(n - j), term(j, n - j, a[c]), a[c]);
+  }
+  return sum((a[0] + a[2]) + (a[1] + a[3]));
+}
+
+/// The packs of a row: f(j, count), the last one with count < lanes where the width is no multiple.
+template <real S, class F>
+FORMWORK_INLINE void each_pack(Index n, F f) {
+  Index j = 0;
+  for (; j + lanes<S> <= n; j += lanes<S>) f(j, Index(lanes<S>));
+  if (j < n) f(j, n - j);
+}
+
+enum class centring {
+  none,  ///< rms norm: μ = 0
+  mean   ///< layer norm: μ is the row's mean
+};
+
+/// The two numbers of a row: μ and r.
+template <real S>
+struct row_statistics {
+  S mean, inverse;
+
+  template <centring Centre>
+  static FORMWORK_INLINE row_statistics of(const S* x, Index n, double epsilon) {
+    using P = pack<S>;
+    const double count = static_cast<double>(n);
+    S mean = 0;
+    if constexpr (Centre == centring::mean)
+      mean = static_cast<S>(
+          static_cast<double>(row_sum<S>(n, [x](Index j, Index c, P a) { return a + P::load(x + j, c); })) / count);
+    const S squares = row_sum<S>(n, [x, m = P(mean)](Index j, Index c, P a) {
+      P v = P::load(x + j, c);
+      if constexpr (Centre == centring::mean) v = v - m;
+      return fma(v, v, a);
+    });
+    return {mean, static_cast<S>(1 / std::sqrt(static_cast<double>(squares) / count + epsilon))};
+  }
+};
+
+/// What the four forward functions share. `mean` and `inverse` may be null where no backward follows, `bias` where there is
+/// none; sum and residual are empty unless a residual is added.
+template <centring Centre, real S>
+void normalize_rows(view<S> y, S* mean, S* inverse, view<const S> x, const S* gain, const S* bias, double epsilon, view<S> sum,
+                    view<const S> residual) {
+  using P = pack<S>;
+  const Index n = y.cols();
+  parallel_ranges(y.rows(), rows_per_task(n), [&](Index first, Index last) {
+    for (Index i = first; i < last; ++i) {
+      const S* from = x.row(i);
+      if (sum.data()) {
+        S* to = sum.row(i);
+        const S* other = residual.row(i);
+        each_pack<S>(n, [&](Index j, Index c) { (P::load(from + j, c) + P::load(other + j, c)).store(to + j, c); });
+        from = to;
+      }
+      const auto at = row_statistics<S>::template of<Centre>(from, n, epsilon);
+      S* out = y.row(i);
+      const P m(at.mean), r(at.inverse);
+      const auto normal = [&](Index j, Index c) {
+        P v = P::load(from + j, c);
+        if constexpr (Centre == centring::mean) v = v - m;
+        return v * r;
+      };
+      if (bias)
+        each_pack<S>(n, [&](Index j, Index c) {
+          fma(normal(j, c), P::load(gain + j, c), P::load(bias + j, c)).store(out + j, c);
+        });
+      else
+        each_pack<S>(n, [&](Index j, Index c) { (normal(j, c) * P::load(gain + j, c)).store(out + j, c); });
+      if (mean) mean[i] = at.mean;
+      if (inverse) inverse[i] = at.inverse;
+    }
+  });
+}
+
+/// What a backward pass reads. dsum is the gradient that arrives at the sum beside the norm's, or empty.
+template <real S>
+struct norm_backward_inputs {
+  view<const S> dy, x;
+  const S *mean, *inverse, *gain;
+  view<const S> dsum;
+};
+
+/// Rows first .. first + Rows - 1 of a backward pass. dx = r (g - mean(g) - x̂ mean(g ⊙ x̂)) with g = dy ⊙ γ; dgain and dbias
+/// continue their chains over the rows.
+template <centring Centre, int Rows, real S>
+void normalize_backward_rows(view<S> dx, start how, S* dgain, S* dbias, const norm_backward_inputs<S>& in, Index first) {
+  using P = pack<S>;
+  const Index n = dx.cols();
+  P mean[Rows], inverse[Rows], mean_g[Rows], mean_gx[Rows];
+  const auto normal = [&](int i, Index j, Index c) {
+    P v = P::load(in.x.row(first + i) + j, c);
+    if constexpr (Centre == centring::mean) v = v - mean[i];
+    return v * inverse[i];
+  };
+  for (int i = 0; i < Rows; ++i) {
+    const S* d = in.dy.row(first + i);
+    mean[i] = P(Centre == centring::mean ? in.mean[first + i] : S(0));
+    inverse[i] = P(in.inverse[first + i]);
+    const auto part = [&](auto term) { return P(static_cast<double>(row_sum<S>(n, term)) / static_cast<double>(n)); };
+    mean_gx[i] = part([&](Index j, Index c, P a) {
+      return fma(P::load(d + j, c) * P::load(in.gain + j, c), normal(i, j, c), a);
+    });
+    if constexpr (Centre == centring::mean)
+      mean_g[i] = part([&](Index j, Index c, P a) { return fma(P::load(d + j, c), P::load(in.gain + j, c), a); });
+  }
+  each_pack<S>(n, [&](Index j, Index c) {
+    const P gain = P::load(in.gain + j, c);
+    P gain_sum = dgain ? P::load(dgain + j) : P(0), bias_sum = dbias ? P::load(dbias + j) : P(0);
+#pragma GCC unroll 4
+    for (int i = 0; i < Rows; ++i) {
+      const P d = P::load(in.dy.row(first + i) + j, c), x = normal(i, j, c);
+      P g = d * gain;
+      if constexpr (Centre == centring::mean) g = g - mean_g[i];
+      P out = inverse[i] * fma(-x, mean_gx[i], g);
+      if (in.dsum.data()) out = out + P::load(in.dsum.row(first + i) + j, c);
+      S* to = dx.row(first + i) + j;
+      if (how == start::continued) out = out + P::load(to, c);
+      out.store(to, c);
+      gain_sum = fma(d, x, gain_sum);
+      bias_sum = bias_sum + d;
+    }
+    if (dgain) gain_sum.store(dgain + j);
+    if (dbias) bias_sum.store(dbias + j);
+  });
+}
+
+/// out = Σ of the chunks' rows, a chain in their order, or added to out.
+template <real S>
+void sum_of_chunks(S* out, const S* chunk, Index chunks, Index stride, Index n, start how) {
+  using P = pack<S>;
+  each_pack<S>(n, [&](Index j, Index c) {
+    P total(0);
+    for (Index k = 0; k < chunks; ++k) total = total + P::load(chunk + k * stride + j);
+    if (how == start::continued) total = P::load(out + j, c) + total;
+    total.store(out + j, c);
+  });
+}
+
+template <centring Centre, real S>
+void normalize_backward(view<S> dx, S* dgain, S* dbias, const norm_backward_inputs<S>& in, start dx_start, start dgain_start,
+                        start dbias_start) {
+  constexpr Index chunk_rows = 32, together = 4;
+  const Index n = dx.cols(), rows = dx.rows(), chunks = (rows + chunk_rows - 1) / chunk_rows, stride = padded<S>(n);
+  const Index sums = Index(dgain != nullptr) + Index(dbias != nullptr);
+  const scratch<S> partial(std::max<Index>(chunks * stride * sums, 1));
+  S* const gain_part = dgain ? partial.data() : nullptr;
+  S* const bias_part = dbias ? partial.data() + (sums - 1) * chunks * stride : nullptr;
+  std::fill_n(partial.data(), chunks * stride * sums, S(0));
+  parallel_for(chunks, [&](Index k) {
+    S* const g = gain_part ? gain_part + k * stride : nullptr;
+    S* const b = bias_part ? bias_part + k * stride : nullptr;
+    const Index last = std::min((k + 1) * chunk_rows, rows);
+    Index i = k * chunk_rows;
+    for (; i + together <= last; i += together) normalize_backward_rows<Centre, together>(dx, dx_start, g, b, in, i);
+    for (; i < last; ++i) normalize_backward_rows<Centre, 1>(dx, dx_start, g, b, in, i);
+  });
+  if (dgain) sum_of_chunks(dgain, gain_part, chunks, stride, n, dgain_start);
+  if (dbias) sum_of_chunks(dbias, bias_part, chunks, stride, n, dbias_start);
+}
+
+/// y = γ ⊙ x r with r = 1 / √(mean(x²) + ε).
+///
+/// Shapes    x, y (rows × width), gain (width), inverse_rms (rows) or null where no backward follows.
+/// Numerics  error ≤ 2 × that of a naive loop + 4 eps (normalize_test.cpp).
+/// Source    Zhang and Sennrich, 1910.07467.
+template <real S>
+void rms_norm_forward(view<S> y, std::type_identity_t<S>* inverse_rms, const_view<S> x, const std::type_identity_t<S>* gain,
+                      double epsilon) {
+  normalize_rows<centring::none, S>(y, nullptr, inverse_rms, x, gain, nullptr, epsilon, {}, {});
+}
+
+/// sum = x + residual; y = γ ⊙ sum r. x may be sum.
+template <real S>
+void add_rms_norm_forward(view<S> sum, view<S> y, std::type_identity_t<S>* inverse_rms, const_view<S> x,
+                          const_view<S> residual, const std::type_identity_t<S>* gain, double epsilon) {
+  normalize_rows<centring::none, S>(y, nullptr, inverse_rms, x, gain, nullptr, epsilon, sum, residual);
+}
+
+/// dx = r (g - x̂ mean(g ⊙ x̂)) with g = dy ⊙ γ; dgain = Σ over rows of dy ⊙ x̂, unless null. dx may be dy.
+///
+/// Identity  Σ dx ⊙ x̂ = 0 where ε = 0.
+template <real S>
+void rms_norm_backward(view<S> dx, std::type_identity_t<S>* dgain, const_view<S> dy, const_view<S> x,
+                       const std::type_identity_t<S>* inverse_rms, const std::type_identity_t<S>* gain,
+                       start dx_start = start::fresh, start dgain_start = start::fresh) {
+  normalize_backward<centring::none, S>(dx, dgain, nullptr, {dy, x, nullptr, inverse_rms, gain, {}}, dx_start, dgain_start,
+                                        start::fresh);
+}
+
+/// The gradient of x and of residual alike: dsum, which arrives at the sum itself, plus the norm's. dx may be dsum or dy.
+template <real S>
+void add_rms_norm_backward(view<S> dx, std::type_identity_t<S>* dgain, const_view<S> dy, const_view<S> dsum,
+                           const_view<S> sum, const std::type_identity_t<S>* inverse_rms, const std::type_identity_t<S>* gain,
+                           start dx_start = start::fresh, start dgain_start = start::fresh) {
+  normalize_backward<centring::none, S>(dx, dgain, nullptr, {dy, sum, nullptr, inverse_rms, gain, dsum}, dx_start, dgain_start,
+                                        start::fresh);
+}
+
+/// y = γ ⊙ (x - μ) r + β with μ = mean(x), r = 1 / √(mean((x - μ)²) + ε).
+///
+/// Shapes    x, y (rows × width), gain (width), bias (width) or null; mean and inverse_deviation (rows) or null.
+/// Numerics  error ≤ 2 × that of a naive loop + 4 eps; the variance in two passes.
+/// Source    Ba, Kiros and Hinton, 1607.06450.
+template <real S>
+void layer_norm_forward(view<S> y, std::type_identity_t<S>* mean, std::type_identity_t<S>* inverse_deviation, const_view<S> x,
+                        const std::type_identity_t<S>* gain, const std::type_identity_t<S>* bias, double epsilon) {
+  normalize_rows<centring::mean, S>(y, mean, inverse_deviation, x, gain, bias, epsilon, {}, {});
+}
+
+/// sum = x + residual; y = γ ⊙ (sum - μ) r + β. x may be sum.
+template <real S>
+void add_layer_norm_forward(view<S> sum, view<S> y, std::type_identity_t<S>* mean, std::type_identity_t<S>* inverse_deviation,
+                            const_view<S> x, const_view<S> residual, const std::type_identity_t<S>* gain,
+                            const std::type_identity_t<S>* bias, double epsilon) {
+  normalize_rows<centring::mean, S>(y, mean, inverse_deviation, x, gain, bias, epsilon, sum, residual);
+}
+
+/// dx = r (g - mean(g) - x̂ mean(g ⊙ x̂)) with g = dy ⊙ γ; dgain = Σ dy ⊙ x̂ and dbias = Σ dy over rows, each unless null.
+/// dx may be dy.
+///
+/// Identity  Σ dx = 0; Σ dx ⊙ x̂ = 0 where ε = 0.
+template <real S>
+void layer_norm_backward(view<S> dx, std::type_identity_t<S>* dgain, std::type_identity_t<S>* dbias, const_view<S> dy,
+                         const_view<S> x, const std::type_identity_t<S>* mean,
+                         const std::type_identity_t<S>* inverse_deviation, const std::type_identity_t<S>* gain,
+                         start dx_start = start::fresh, start dgain_start = start::fresh, start dbias_start = start::fresh) {
+  normalize_backward<centring::mean, S>(dx, dgain, dbias, {dy, x, mean, inverse_deviation, gain, {}}, dx_start, dgain_start,
+                                        dbias_start);
+}
+
+/// The gradient of x and of residual alike. dx may be dsum or dy.
+template <real S>
+void add_layer_norm_backward(view<S> dx, std::type_identity_t<S>* dgain, std::type_identity_t<S>* dbias, const_view<S> dy,
+                             const_view<S> dsum, const_view<S> sum, const std::type_identity_t<S>* mean,
+                             const std::type_identity_t<S>* inverse_deviation, const std::type_identity_t<S>* gain,
+                             start dx_start = start::fresh, start dgain_start = start::fresh,
+                             start dbias_start = start::fresh) {
+  normalize_backward<centring::mean, S>(dx, dgain, dbias, {dy, sum, mean, inverse_deviation, gain, dsum}, dx_start,
+                                        dgain_start, dbias_start);
+}
+
+}  // namespace formwork
