@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 # cmake -DCOMPILE=<compiler and flags> -DSOURCE=<file> -P check.cmake
-file(STRINGS ${SOURCE} expected REGEX "^// expect: ")
-list(LENGTH expected sentences)
-if(NOT sentences EQUAL 1)
-  message(FATAL_ERROR "${SOURCE} needs exactly one line `// expect: <sentence>`, it has ${sentences}")
+file(READ ${SOURCE} text)
+if(NOT text MATCHES "\n// expect: ([^\n]+)\n")
+  message(FATAL_ERROR "${SOURCE} needs a line `// expect: <sentence>`")
 endif()
-string(REPLACE "// expect: " "" expected "${expected}")
+set(expected "${CMAKE_MATCH_1}")
 
 set(ENV{LC_ALL} C)
 execute_process(COMMAND ${COMPILE} -fsyntax-only ${SOURCE} RESULT_VARIABLE code ERROR_VARIABLE said)
