@@ -68,20 +68,24 @@ double fma_item() {
   return double(steps) * chains * 2 * pack::size;
 }
 
-/// Reads [first, last) of whole cache lines and returns a number that depends on all of it.
-float read(const float* first, const float* last) {
+/// Floats of the eight pages that are read side by side: one stream does not keep memory busy, and the prefetcher does
+/// not cross pages (14.5 against 16.3 GB/s here).
+constexpr fw::Index page = 4096 / sizeof(float), pages = 8;
+
+/// Reads `groups` groups of pages and returns a number that depends on all of them.
+float read(const float* data, fw::Index groups) {
   using pack = fw::pack<float>;
-  constexpr int streams = 8;
-  pack part[streams];
+  pack part[pages];
 #pragma GCC unroll 8
-  for (int i = 0; i < streams; ++i) part[i] = pack(0);
-  for (; first + streams * pack::size <= last; first += streams * pack::size) {
+  for (int i = 0; i < pages; ++i) part[i] = pack(0);
+  for (const float* end = data + groups * pages * page; data < end; data += pages * page)
+    for (fw::Index at = 0; at < page; at += pack::size) {
 #pragma GCC unroll 8
-    for (int i = 0; i < streams; ++i) part[i] = part[i] + pack::load(first + i * pack::size);
-  }
+      for (int i = 0; i < pages; ++i) part[i] = part[i] + pack::load(data + i * page + at);
+    }
   pack all(0);
 #pragma GCC unroll 8
-  for (int i = 0; i < streams; ++i) all = all + part[i];
+  for (int i = 0; i < pages; ++i) all = all + part[i];
   return sum(all);
 }
 
@@ -101,14 +105,15 @@ double rate(int threads, fw::Index count, F&& item) {
 
 /// The probe's memory: apart from the pool, so that the pool's statistics are those of the row.
 struct buffer {
-  explicit buffer(std::size_t bytes) : size(bytes), data(static_cast<float*>(std::aligned_alloc(64, bytes))) {
+  explicit buffer(fw::Index count)
+      : floats(count), data(static_cast<float*>(std::aligned_alloc(4096, std::size_t(count) * sizeof(float)))) {
     if (!data) throw std::bad_alloc();
-    std::fill_n(data, bytes / sizeof(float), 1.0f);
+    std::fill_n(data, count, 1.0f);
   }
   buffer(const buffer&) = delete;
   buffer& operator=(const buffer&) = delete;
   ~buffer() { std::free(data); }
-  std::size_t size, at = 0;
+  fw::Index floats;
   float* data;
 };
 
@@ -161,6 +166,7 @@ void enter(const std::string& name, const work& per_iteration, const std::functi
   current.baseline = status("VmRSS");
   current.name = name;
   current.timed = set_up();
+  forget_peak_memory();  // copies made while setting up are not the row's
   current.timed();  // warm: caches, pool, page tables
   double once = now();
   current.timed();
@@ -261,18 +267,16 @@ double peak(precision of, int threads) {
 }
 
 double read_bandwidth(double bytes, int threads) {
-  constexpr std::size_t once = std::size_t(64) << 20, items = 256, floats = once / items / sizeof(float);
+  constexpr fw::Index groups = 8, item = groups * pages * page;  // 1 MB
   static std::unique_ptr<buffer> memory;
-  const std::size_t wanted = (std::size_t(bytes) + once - 1) / once * once;
-  if (!memory || memory->size != wanted) {
+  const fw::Index items = fw::Index(bytes / double(item * fw::Index(sizeof(float)))) + 1;
+  if (!memory || memory->floats != item * items) {
     memory.reset();
-    memory = std::make_unique<buffer>(wanted);
+    memory = std::make_unique<buffer>(item * items);
   }
-  const float* begin = memory->data + memory->at / sizeof(float);
-  memory->at = (memory->at + once) % memory->size;
-  return rate(threads, items, [begin](fw::Index i) {
-    keep(read(begin + std::size_t(i) * floats, begin + std::size_t(i + 1) * floats));
-    return double(floats * sizeof(float));
+  return rate(threads, items, [](fw::Index i) {
+    keep(read(memory->data + i * item, groups));
+    return double(item * fw::Index(sizeof(float)));
   });
 }
 

@@ -22,9 +22,9 @@
 // sample's share is taken of the larger of its two probes; the row reports the medians over its samples as counters:
 //
 //   GFLOP/s, share_of_peak              where .flops is given
-//   bytes/s                             where .bytes is given; with share_of_bandwidth from 64 MB an iteration upwards
+//   bytes/s, share_of_bandwidth         where .bytes is given; the share where that is 64 MB or more
 //   tokens/s                            where .tokens is given
-//   peak_MB                             growth of the process's resident memory, set-up included
+//   peak_MB                             growth of the process's resident memory, the row's data included
 //
 // A share above 1.05 means that the probe is broken: the program says so and exits with 1.
 //
@@ -70,7 +70,8 @@ void keep(const T& value) {
 /// GFLOP/s of FMAs on `threads` threads at once: independent chains in registers, for about 2 ms.
 double peak(precision of, int threads);
 
-/// Bytes per second read by `threads` threads from a buffer of `bytes`, in about 4 ms; calls walk on through the buffer.
+/// Bytes per second read by `threads` threads in one pass over a buffer of `bytes`: as much as the row itself reads, so
+/// that caches help or hinder both alike.
 double read_bandwidth(double bytes, int threads);
 
 }  // namespace bench
