@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <formwork/contract/position.hpp>
 #include <formwork/core/matrix.hpp>
 #include <formwork/core/parallel.hpp>
 #include <formwork/core/sequences.hpp>
@@ -14,11 +15,6 @@ namespace formwork::inline FORMWORK_ABI {
 enum class pairing {
   half,        ///< (i, i + rotated/2): GPT-NeoX, LLaMA as Hugging Face stores it
   interleaved  ///< (2i, 2i + 1): GPT-J, the RoFormer paper
-};
-
-enum class direction {
-  forward,  ///< by the angle of the position
-  backward  ///< by minus that angle: the inverse, and the gradient
 };
 
 /// cos and sin of position · inverse_frequency(i), times a factor, for positions 0 .. capacity() - 1.

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// Formulas applied to every number: gelu relu2 silu
+#include <formwork/activation/gelu.hpp>
+#include <formwork/activation/relu2.hpp>
+#include <formwork/activation/silu.hpp>

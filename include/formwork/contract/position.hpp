@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/core/matrix.hpp>
+#include <formwork/core/sequences.hpp>
+#include <formwork/core/slot.hpp>
+
+#include <concepts>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// The inverse transformation is the gradient's: rotations are orthogonal.
+enum class direction {
+  forward,  ///< by the row's position
+  backward  ///< by minus the row's position
+};
+
+/// Turns the rows of queries and keys by their positions, in place, so that scores depend on distances only.
+///
+///   p.template table<S>(key_width, positions)     what rotate reads: made once, grown by table.reserve(positions)
+///   p.rotate(x, heads, table, rows, way)          x (tokens × heads · key_width)
+///
+/// Laws      a row alone has the bits of the same row in a batch; backward undoes forward and is its gradient; bits do not
+///           depend on how far the table reaches (tests/laws/position_laws.hpp).
+template <class P, class S>
+concept rotates = requires(const P& p, typename P::template table_type<S>& table, view<S> x, const sequences& rows) {
+  { p.template table<S>(Index{}, Index{}) } -> std::same_as<typename P::template table_type<S>>;
+  { std::as_const(table).capacity() } -> std::same_as<Index>;
+  table.reserve(Index{});
+  p.rotate(x, Index{}, std::as_const(table), rows, direction::forward);
+};
+
+template <class P>
+concept rotary_position = rotates<P, float> && rotates<P, double>;
+
+/// Tokens have no place: attention's default.
+struct no_position {
+  using plugs_into = slot::position;
+  friend bool operator==(const no_position&, const no_position&) = default;
+};
+
+/// A position policy implements one or several hooks, found by `requires`; attention takes a hook from one policy at most,
+/// and one that no policy implements costs nothing.
+///
+///   rotate      queries and keys are turned before their product: `rotary_position`
+///
+/// Policies compare, so that a table is made again when a value has changed.
+template <class P>
+concept position_policy = policy<P> && std::same_as<typename P::plugs_into, slot::position> && std::equality_comparable<P> &&
+                          (rotary_position<P> || std::same_as<P, no_position>);
+static_assert(position_policy<no_position>);
+
+}  // namespace formwork
