@@ -167,7 +167,7 @@ void enter(const std::string& name, const work& per_iteration, const std::functi
   current.name = name;
   current.timed = set_up();
   forget_peak_memory();  // copies made while setting up are not the row's
-  current.timed();  // warm: caches, pool, page tables
+  current.timed();       // warm: caches, pool, page tables
   double once = now();
   current.timed();
   once = now() - once;
@@ -188,7 +188,8 @@ void check(const std::string& name, const char* what, double share) {
                          ": the probe is broken or the work is overstated");
 }
 
-void run(benchmark::State& state, const std::string& name, const work& per_iteration, const std::function<body()>& set_up) {
+void run(benchmark::State& state, const std::string& name, const work& per_iteration,
+         const std::function<body()>& set_up) {
   enter(name, per_iteration, set_up);
   const int threads = threads_of(name);
   const bool computes = per_iteration.flops > 0, streams = per_iteration.bytes >= smallest_streamed;
@@ -229,7 +230,8 @@ void run(benchmark::State& state, const std::string& name, const work& per_itera
   }
   if (per_iteration.tokens > 0) state.counters["tokens/s"] = per_iteration.tokens / typical;
   state.counters["ms"] = typical * 1e3;
-  if (const double largest = status("VmHWM"); largest > 0) state.counters["peak_MB"] = std::max(0.0, largest - current.baseline) * 1e-6;
+  if (const double largest = status("VmHWM"); largest > 0)
+    state.counters["peak_MB"] = std::max(0.0, largest - current.baseline) * 1e-6;
 }
 
 std::string processor() {
@@ -247,14 +249,16 @@ void describe_machine(int available) {
   benchmark::AddCustomContext("threads", std::to_string(available) + " (rows run on one unless they say two_threads)");
   benchmark::AddCustomContext("flags", BENCH_FLAGS);
   benchmark::AddCustomContext("compiler", __VERSION__);
-  benchmark::AddCustomContext("formwork", std::to_string(FORMWORK_VERSION_MAJOR) + "." + std::to_string(FORMWORK_VERSION_MINOR) +
-                                              "." + std::to_string(FORMWORK_VERSION_PATCH));
-  benchmark::AddCustomContext("eigen", std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) + "." +
-                                           std::to_string(EIGEN_MINOR_VERSION));
+  benchmark::AddCustomContext("formwork", std::to_string(FORMWORK_VERSION_MAJOR) + "." +
+                                              std::to_string(FORMWORK_VERSION_MINOR) + "." +
+                                              std::to_string(FORMWORK_VERSION_PATCH));
+  benchmark::AddCustomContext("eigen", std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
+                                           "." + std::to_string(EIGEN_MINOR_VERSION));
   for (int threads : {1, available}) {
     fw::threads(threads);
     for (int i = 0; i < 5; ++i) peak(precision::fp32, threads);
-    std::string text = rounded(peak(precision::fp32, threads)) + " GFLOP/s fp32, " + rounded(peak(precision::fp64, threads)) + " fp64";
+    std::string text =
+        rounded(peak(precision::fp32, threads)) + " GFLOP/s fp32, " + rounded(peak(precision::fp64, threads)) + " fp64";
     benchmark::AddCustomContext(threads == 1 ? "peak_1_thread" : "peak_all_threads", text);
     if (available == 1) break;
   }
@@ -263,7 +267,8 @@ void describe_machine(int available) {
 }  // namespace
 
 double peak(precision of, int threads) {
-  return 1e-9 * rate(threads, 80 * threads, [of](fw::Index) { return of == precision::fp32 ? fma_item<float>() : fma_item<double>(); });
+  return 1e-9 * rate(threads, 80 * threads,
+                     [of](fw::Index) { return of == precision::fp32 ? fma_item<float>() : fma_item<double>(); });
 }
 
 double read_bandwidth(double bytes, int threads) {
@@ -281,9 +286,8 @@ double read_bandwidth(double bytes, int threads) {
 }
 
 void add(std::string name, work per_iteration, std::function<body()> set_up) {
-  benchmark::RegisterBenchmark(name.c_str(), [name, per_iteration, set_up = std::move(set_up)](benchmark::State& state) {
-    run(state, name, per_iteration, set_up);
-  });
+  benchmark::RegisterBenchmark(name.c_str(), [name, per_iteration, set_up = std::move(set_up)](
+                                                 benchmark::State& state) { run(state, name, per_iteration, set_up); });
 }
 
 }  // namespace bench

@@ -84,8 +84,9 @@ int main(int argc, char** argv) {
   const double limit = std::atof(argv[2]);
   const double time = median(measured, &cost::seconds) / median(yardstick, &cost::seconds);
   const double memory = median(measured, &cost::megabytes) / median(yardstick, &cost::megabytes);
-  std::printf("yardstick %.2f s %.0f MB, measured %.2f s %.0f MB: %.2f times the time, %.2f times the memory (limit %.1f)\n",
-              median(yardstick, &cost::seconds), median(yardstick, &cost::megabytes), median(measured, &cost::seconds),
-              median(measured, &cost::megabytes), time, memory, limit);
+  std::printf(
+      "yardstick %.2f s %.0f MB, measured %.2f s %.0f MB: %.2f times the time, %.2f times the memory (limit %.1f)\n",
+      median(yardstick, &cost::seconds), median(yardstick, &cost::megabytes), median(measured, &cost::seconds),
+      median(measured, &cost::megabytes), time, memory, limit);
   return time <= limit && memory <= limit ? 0 : 1;
 }
