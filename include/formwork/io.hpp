@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// Floor 6, files:
+///   file                 whole files read; atomic saves: temporary name, sync, rename
+///   dtype                the number types of files
+///   safetensors_header   the strict JSON head of a safetensors file; the one user of nlohmann/json
+///   safetensors          a file of named tensors, read and written
+#include <formwork/io/dtype.hpp>
+#include <formwork/io/file.hpp>
+#include <formwork/io/safetensors.hpp>
+#include <formwork/io/safetensors_header.hpp>

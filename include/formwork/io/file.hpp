@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/core/error.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// What a file says, fit for one line of an error: control characters written as \xNN, at most `limit` bytes.
+inline std::string one_line(std::string_view s, std::size_t limit = 80) {
+  const bool cut = s.size() > limit;
+  if (cut) {
+    while (limit > 0 && (static_cast<unsigned char>(s[limit]) & 0xC0) == 0x80) --limit;  // whole UTF-8 characters
+    s = s.substr(0, limit);
+  }
+  std::string r;
+  for (const char c : s) {
+    const auto code = static_cast<unsigned>(static_cast<unsigned char>(c));
+    char escaped[8];
+    std::snprintf(escaped, sizeof escaped, "\\x%02x", code);
+    r += code < 0x20 || code == 0x7F ? escaped : std::string(1, c);
+  }
+  return cut ? r + "…" : r;
+}
+
+/// A file and what is being done to it: the two things every file error names first.
+///
+///   load_model: run/model.safetensors: has 12 bytes; needs ...
+struct file_site {
+  const char* operation;
+  std::string path;
+
+  template <class... Part>
+  [[noreturn]] void fail(const Part&... part) const {
+    throw file_error(text(operation, ": ", one_line(path, std::string::npos), ": ", part...));
+  }
+  /// Throws file_error with the joined parts unless the condition holds.
+  template <class... Part>
+  void needs(bool holds, const Part&... part) const {
+    if (!holds) [[unlikely]]
+      fail(part...);
+  }
+  /// The same with the system's reason, where a system call has just failed.
+  void succeeds(bool done, const char* what, const char* consequence = "") const {
+    if (!done) [[unlikely]]
+      fail(what, ": ", std::strerror(errno), consequence);
+  }
+};
+
+/// An open descriptor, closed at the end of the scope.
+class descriptor {
+ public:
+  descriptor() = default;
+  explicit descriptor(int number) : number_(number) {}
+  descriptor(descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  descriptor& operator=(descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~descriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
+  explicit operator bool() const { return number_ >= 0; }
+  int number() const { return number_; }
+  int release() { return std::exchange(number_, -1); }
+
+ private:
+  int number_ = -1;
+};
+
+/// Which files an input_file takes: only those whose length is known, or pipes as well.
+enum class readable { regular, streams };
+
+/// A file open for reading at any place.
+///
+/// Throws    file_error for a file that is missing, a folder, a device, empty (if regular) or unreadable.
+class input_file {
+ public:
+  input_file(const char* operation, const std::string& path, readable which = readable::regular) : site_{operation, path} {
+    site_.needs(!path.empty() && path.find('\0') == std::string::npos, "is no file name; needs one");
+    struct stat found;
+    site_.succeeds(::stat(path.c_str(), &found) == 0, "cannot be read");
+    site_.needs(!S_ISDIR(found.st_mode), "is a folder; needs a file");
+    const bool stream = S_ISFIFO(found.st_mode) || S_ISSOCK(found.st_mode);
+    site_.needs(S_ISREG(found.st_mode) || (stream && which == readable::streams), "is not a regular file; needs one");
+    file_ = descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    site_.succeeds(bool(file_), "cannot be read");
+    site_.succeeds(::fstat(file_.number(), &found) == 0, "cannot be read");
+    size_ = static_cast<std::uint64_t>(found.st_size);
+    site_.needs(stream || size_ > 0, "is empty; needs a file with content");
+  }
+
+  const file_site& site() const { return site_; }
+  std::uint64_t size() const { return size_; }
+
+  /// Exactly `bytes` bytes from `offset`.
+  void read(std::uint64_t offset, void* to, std::size_t bytes) const {
+    auto* at = static_cast<std::byte*>(to);
+    while (bytes > 0) {
+      const ssize_t got = ::pread(file_.number(), at, bytes, static_cast<off_t>(offset));
+      if (got < 0 && errno == EINTR) continue;
+      site_.succeeds(got >= 0, "cannot be read");
+      site_.needs(got > 0, "ends at byte ", offset, "; needs ", bytes, " more: it was changed while being read");
+      at += got;
+      offset += static_cast<std::uint64_t>(got);
+      bytes -= static_cast<std::size_t>(got);
+    }
+  }
+
+  /// Everything from where the last call ended.
+  std::string read_all() const {
+    std::string content(static_cast<std::size_t>(size_) + 1, '\0');
+    std::size_t filled = 0;
+    while (true) {
+      if (filled == content.size()) content.resize(2 * content.size());
+      const ssize_t got = ::read(file_.number(), content.data() + filled, content.size() - filled);
+      if (got < 0 && errno == EINTR) continue;
+      site_.succeeds(got >= 0, "cannot be read");
+      if (got == 0) break;
+      filled += static_cast<std::size_t>(got);
+    }
+    content.resize(filled);
+    return content;
+  }
+
+ private:
+  file_site site_;
+  descriptor file_;
+  std::uint64_t size_ = 0;
+};
+
+/// The whole content of a file or a pipe.
+///
+/// Throws    file_error for a file that is missing, a folder, empty or unreadable.
+inline std::string read_text(const std::string& path) {
+  const input_file file("read_text", path, readable::streams);
+  std::string content = file.read_all();
+  file.site().needs(!content.empty(), "is empty; needs a file with content");
+  return content;
+}
+
+/// A file being written, seen by nobody before commit(): bytes go to a temporary name beside the target, are synced, and the
+/// temporary is renamed onto the target. Without commit() the temporary is removed and the target is as it was.
+///
+/// A link is followed. A target that is no regular file (a pipe, a device) is written directly.
+///
+/// Throws    file_error with the system's reason: a missing folder, no permission, a full disk.
+class output_file {
+ public:
+  output_file(const char* operation, const std::string& path) : site_{operation, path} {
+    site_.needs(!path.empty() && path.back() != '/' && path.find('\0') == std::string::npos, "is no file name; needs one");
+    buffer_.reserve(buffer_size);
+    resolve();
+    struct stat found;
+    const bool exists = ::stat(target_.c_str(), &found) == 0;
+    site_.needs(!exists || !S_ISDIR(found.st_mode), "is a folder; needs a file name");
+    if (exists && !S_ISREG(found.st_mode))
+      file_ = descriptor(::open(target_.c_str(), O_WRONLY | O_CLOEXEC));
+    else
+      open_temporary(exists ? found.st_mode & 07777 : 0);
+    site_.succeeds(bool(file_), "cannot be written");
+  }
+  output_file(const output_file&) = delete;
+  output_file& operator=(const output_file&) = delete;
+  ~output_file() {
+    if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  }
+
+  const file_site& site() const { return site_; }
+
+  void write(const void* from, std::size_t bytes) {
+    const auto* first = static_cast<const char*>(from);
+    if (buffer_.size() + bytes > buffer_size) {
+      send(buffer_.data(), buffer_.size());
+      buffer_.clear();
+    }
+    if (bytes >= buffer_size)
+      send(first, bytes);
+    else
+      buffer_.insert(buffer_.end(), first, first + bytes);
+  }
+  void write(std::string_view s) { write(s.data(), s.size()); }
+
+  /// Everything is on the disk under the target's name when this returns.
+  void commit() {
+    send(buffer_.data(), buffer_.size());
+    buffer_.clear();
+    sync(file_.number());
+    site_.succeeds(::close(file_.release()) == 0, "cannot be written", unchanged());
+    if (temporary_.empty()) return;
+    site_.succeeds(::rename(temporary_.c_str(), target_.c_str()) == 0, "cannot be replaced", unchanged());
+    temporary_.clear();
+    const descriptor folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (folder) sync(folder.number());  // a folder that may be written but not read cannot be synced
+  }
+
+ private:
+  static constexpr std::size_t buffer_size = std::size_t(1) << 18;
+
+  void resolve() {
+    target_ = site_.path;
+    if (char* real = ::realpath(target_.c_str(), nullptr)) {
+      target_ = real;
+      std::free(real);
+    }
+    const std::size_t slash = target_.rfind('/');
+    folder_ = slash == std::string::npos ? "." : slash == 0 ? "/" : target_.substr(0, slash);
+    struct stat found;
+    site_.succeeds(::stat(folder_.c_str(), &found) == 0, "its folder cannot be used", "; needs an existing folder");
+    site_.needs(S_ISDIR(found.st_mode), "cannot be written: ", one_line(folder_, std::string::npos), " is not a folder");
+  }
+
+  void open_temporary(mode_t old_mode) {
+    static std::atomic<unsigned> number{0};
+    const std::size_t slash = target_.rfind('/');
+    const std::string name = target_.substr(slash == std::string::npos ? 0 : slash + 1, 200);
+    do {
+      temporary_ = text(folder_, "/.", name, ".", ::getpid(), ".", number++, ".tmp");
+      file_ = descriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    } while (!file_ && errno == EEXIST);
+    if (!file_) return temporary_.clear();
+    if (old_mode != 0) (void)!::fchmod(file_.number(), old_mode);
+  }
+
+  void send(const char* from, std::size_t bytes) {
+    while (bytes > 0) {
+      const ssize_t written = ::write(file_.number(), from, bytes);
+      if (written < 0 && errno == EINTR) continue;
+      site_.succeeds(written >= 0, "cannot be written", unchanged());
+      from += written;
+      bytes -= static_cast<std::size_t>(written);
+    }
+  }
+
+  void sync(int number) {
+    if (::fsync(number) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS) return;  // not a thing to sync
+    site_.succeeds(false, "cannot be synced", unchanged());
+  }
+
+  const char* unchanged() const { return temporary_.empty() ? "" : "; nothing was saved, an old file is as it was"; }
+
+  file_site site_;
+  std::string target_, folder_, temporary_;
+  descriptor file_;
+  std::vector<char> buffer_;
+};
+
+/// Saves a text under a name, atomically.
+///
+/// Throws    as output_file.
+inline void save_text(const std::string& path, std::string_view content) {
+  output_file file("save_text", path);
+  file.write(content);
+  file.commit();
+}
+
+}  // namespace formwork
