@@ -17,7 +17,7 @@ struct builder {
   formwork::sizes sizes;
   rng& random;
   formwork::site site = {};
-  std::array<double, static_cast<std::size_t>(place::none) + 1> gains = ones();
+  std::array<double, static_cast<std::size_t>(place::none) + 1> gains = {1, 1, 1, 1, 1, 1, 1, 1};  ///< by place
 
   /// The same at another layer, with the residual policy's gains.
   template <class Residual>
@@ -43,13 +43,6 @@ struct builder {
   template <real S>
   static parameter<S> constant(Index cols, S value, role kind) {
     return {matrix<S>(1, cols, value), kind};
-  }
-
- private:
-  static constexpr auto ones() {
-    std::array<double, static_cast<std::size_t>(place::none) + 1> r{};
-    r.fill(1.0);
-    return r;
   }
 };
 
