@@ -322,53 +322,60 @@ def write(name, tensors, description):
     print(f"{path}: {len(tensors)} tensors, {path.stat().st_size} bytes")
 
 
+def attention_group(tensors, random, name, lengths, heads, key_heads, key_width, head_width, cases):
+    """Cases (label, causal or not, pairing of a rotation or None, softcap or None) of one set of inputs."""
+    n = sum(lengths)
+    # Queries three times as long as keys: scores of several units, where a softcap of 5 bends and softmax is peaked.
+    inputs = {
+        "q": normal(random, n, heads * key_width, scale=3),
+        "k": normal(random, n, key_heads * key_width),
+        "v": normal(random, n, key_heads * head_width),
+    }
+    upstream = normal(random, n, heads * head_width)
+    tensors.update({f"{name}.input.{k}": x for k, x in inputs.items()})
+    tensors.update({f"{name}.lengths": torch.tensor(lengths), f"{name}.upstream.y": upstream})
+    for label, causal, pairing, cap in cases:
+
+        def run(q, k, v):
+            if pairing:
+                q = rotate(q, heads, positions_of(lengths), pairing)
+                k = rotate(k, key_heads, positions_of(lengths), pairing)
+            y, lse = attention(q, k, v, lengths, heads, key_heads, causal, softcap(cap) if cap else identity)
+            return {"y": y, "lse": lse}
+
+        tensors[f"{name}.{label}.upstream.y"] = upstream
+        case(tensors, f"{name}.{label}", inputs, run, random, constants=("lse",), keep_inputs=False)
+        del tensors[f"{name}.{label}.upstream.y"]  # shared, as the inputs
+        if not pairing and not cap:
+            theirs = attention_by_pytorch(inputs, lengths, key_width, head_width, causal)
+            agree(tensors[f"{name}.{label}.output.y"], theirs, f"attention {name}.{label}")
+
+
+def attention_by_pytorch(inputs, lengths, key_width, head_width, causal):
+    y = []
+    for q, k, v in zip(*(inputs[name].split(lengths) for name in "qkv")):
+        heads = [x.view(len(q), -1, w).transpose(0, 1)[None] for x, w in ((q, key_width), (k, key_width), (v, head_width))]
+        out = F.scaled_dot_product_attention(*heads, is_causal=causal, enable_gqa=True)
+        y.append(out[0].transpose(0, 1).reshape(len(q), -1))
+    return torch.cat(y)
+
+
 def make_attention():
+    plain = [("full", False, None, None), ("causal", True, None, None)]
+    shared = """softmax attention, scale 1/sqrt(key width). Inputs and upstream are shared by the cases of a group; lse (tokens x
+        heads) is the log-sum-exp of a row's scores. """
     random, tensors = seeded(1), {}
-
-    def group(name, lengths, heads, key_heads, key_width, head_width, cases):
-        n = sum(lengths)
-        # Queries three times as long as keys: scores of several units, where a softcap of 5 bends and softmax is peaked.
-        inputs = {
-            "q": normal(random, n, heads * key_width, scale=3),
-            "k": normal(random, n, key_heads * key_width),
-            "v": normal(random, n, key_heads * head_width),
-        }
-        tensors.update({f"{name}.input.{k}": x for k, x in inputs.items()})
-        tensors[f"{name}.lengths"] = torch.tensor(lengths)
-        tensors[f"{name}.upstream.y"] = normal(random, n, heads * head_width)
-        for label, causal, pairing, cap in cases:
-
-            def run(q, k, v):
-                if pairing:
-                    q = rotate(q, heads, positions_of(lengths), pairing)
-                    k = rotate(k, key_heads, positions_of(lengths), pairing)
-                y, lse = attention(q, k, v, lengths, heads, key_heads, causal, softcap(cap) if cap else identity)
-                return {"y": y, "lse": lse}
-
-            tensors[f"{name}.{label}.upstream.y"] = tensors[f"{name}.upstream.y"]
-            case(tensors, f"{name}.{label}", inputs, run, random, constants=("lse",), keep_inputs=False)
-            del tensors[f"{name}.{label}.upstream.y"]
-            if not pairing and not cap:
-                theirs = []
-                for qs, ks, vs in zip(*(inputs[k].split(lengths) for k in "qkv")):
-                    rows = len(qs)
-                    blocks = [x.view(rows, -1, w).transpose(0, 1)[None] for x, w in ((qs, key_width), (ks, key_width), (vs, head_width))]
-                    out = F.scaled_dot_product_attention(*blocks, is_causal=causal, enable_gqa=True)
-                    theirs.append(out[0].transpose(0, 1).reshape(rows, -1))
-                agree(tensors[f"{name}.{label}.output.y"], torch.cat(theirs), f"attention {name}.{label}")
-
-    lengths = [7, 1, 19]
-    group("plain", lengths, 3, 3, 8, 5, [("full", False, None, None), ("causal", True, None, None)])
-    group("grouped", lengths, 4, 2, 6, 5,
-          [("full", False, None, None), ("causal", True, None, None), ("causal_rope_half", True, "half", None),
-           ("causal_rope_interleaved", True, "interleaved", None), ("full_softcap_30", False, None, 30.0),
-           ("causal_softcap_5", True, None, 5.0), ("causal_rope_half_softcap_5", True, "half", 5.0)])
-    group("long", [131, 66], 2, 1, 4, 3, [("full", False, None, None), ("causal", True, None, None)])
-    write("attention", tensors, """
-        softmax attention, scale 1/sqrt(key width), scores s -> cap tanh(s / cap) where a softcap is named, rope base 10000 on
-        q and k from position 0 (gradients are those of q and k before the rotation). Inputs and upstream are shared by the
-        cases of a group. plain: 3 heads, key width 8, head width 5; grouped: 4 heads on 2 key heads, key width 6, head
-        width 5; long: 2 heads on 1 key head, key width 4, head width 3. lse (tokens x heads) is log-sum-exp of the scores.""")
+    attention_group(tensors, random, "plain", [7, 1, 19], 3, 3, 8, 5, plain)
+    attention_group(tensors, random, "grouped", [7, 1, 19], 4, 2, 6, 5, plain + [
+        ("causal_rope_half", True, "half", None), ("causal_rope_interleaved", True, "interleaved", None),
+        ("full_softcap_30", False, None, 30.0), ("causal_softcap_5", True, None, 5.0),
+        ("causal_rope_half_softcap_5", True, "half", 5.0)])
+    write("attention", tensors, shared + """plain: 3 heads, key width 8, head width 5; grouped: 4 heads on 2 key heads, key width
+        6, head width 5; rope: base 10000, q and k rotated from position 0, gradients those of q and k before the rotation;
+        softcap: scores s -> cap tanh(s / cap).""")
+    random, tensors = seeded(10), {}
+    attention_group(tensors, random, "long", [401, 66], 1, 1, 4, 3, plain)
+    write("attention_long", tensors, shared + "One head, key width 4, head width 3; more keys than a kernel takes at once.")
 
 
 def make_norms():
