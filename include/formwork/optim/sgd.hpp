@@ -13,7 +13,7 @@ struct sgd {
   double rate = 1e-2;
   double momentum = 0.9;
   double weight_decay = 0;
-  enum class form { heavy_ball, nesterov } momentum_form = form::heavy_ball;
+  momentum_form form = momentum_form::heavy_ball;
 
   template <real S>
   struct state {
@@ -32,8 +32,7 @@ struct sgd {
   template <real S>
   void update(const update_site<S>& at, state<S>& st) const {
     sgd_update<S>(at.value, st.momentum, at.gradient,
-                  {.rate = rate * at.rate_factor, .momentum = momentum, .weight_decay = weight_decay,
-                   .nesterov = momentum_form == form::nesterov});
+                  {.rate = rate * at.rate_factor, .momentum = momentum, .weight_decay = weight_decay, .form = form});
   }
 };
 static_assert(update_rule<sgd>);

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#include <formwork/kernel/update.hpp>
+
+#include "kernel/checks.hpp"
+
+using namespace checks;
+
+namespace {
+
+template <class S>
+struct state {
+  fw::matrix<S> value, first, second, gradient;
+};
+
+template <class S>
+state<S> make(Index rows, Index cols, std::uint64_t seed) {
+  numbers r(seed);
+  state<S> s{r.matrix<S>(rows, cols), r.matrix<S>(rows, cols, 0.1), r.matrix<S>(rows, cols, 0.1), r.matrix<S>(rows, cols)};
+  for (Index i = 0; i < s.second.size(); ++i) s.second.data()[i] = std::abs(s.second.data()[i]) + S(1e-3f);
+  return s;
+}
+template <class T, class S>
+state<T> as(const state<S>& s) {
+  return {checks::as<T>(s.value), checks::as<T>(s.first), checks::as<T>(s.second), checks::as<T>(s.gradient)};
+}
+
+template <class S>
+state<S> naive_adamw(state<S> s, const fw::adamw_numbers& n) {
+  for (Index i = 0; i < s.value.size(); ++i) {
+    S &p = s.value.data()[i], &m = s.first.data()[i], &v = s.second.data()[i];
+    const S g = s.gradient.data()[i];
+    m = S(n.beta1) * m + S(1 - n.beta1) * g;
+    v = S(n.beta2) * v + S(1 - n.beta2) * g * g;
+    const S mean = m / S(1 - std::pow(n.beta1, double(n.step))), square = v / S(1 - std::pow(n.beta2, double(n.step)));
+    p = p * S(1 - n.rate * n.weight_decay) - S(n.rate) * mean / (std::sqrt(square) + S(n.epsilon));
+  }
+  return s;
+}
+template <class S>
+state<S> adamw(state<S> s, const fw::adamw_numbers& n) {
+  fw::adamw_update<S>(s.value, s.first, s.second, s.gradient, n);
+  return s;
+}
+
+template <class S>
+state<S> naive_sgd(state<S> s, const fw::sgd_numbers& n) {
+  for (Index i = 0; i < s.value.size(); ++i) {
+    S &p = s.value.data()[i], &m = s.first.data()[i];
+    const S g = s.gradient.data()[i];
+    m = S(n.momentum) * m + g;
+    const S direction = n.form == fw::momentum_form::nesterov ? g + S(n.momentum) * m : m;
+    p = p * S(1 - n.rate * n.weight_decay) - S(n.rate) * direction;
+  }
+  return s;
+}
+template <class S>
+state<S> sgd(state<S> s, const fw::sgd_numbers& n) {
+  fw::sgd_update<S>(s.value, s.first, s.gradient, n);
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("adamw_update gives the published two steps") {
+  fw::matrix<double> p(1, 1, 1.0), m(1, 1, 0.0), v(1, 1, 0.0), g(1, 1, 0.1);
+  fw::adamw_numbers n{.rate = .01, .beta1 = .9, .beta2 = .95, .epsilon = 1e-8, .weight_decay = .1, .step = 1};
+  fw::adamw_update<double>(p, m, v, g, n);
+  CHECK(std::abs(p(0, 0) - 0.9890000) <= 1e-8);  // the first step is the gradient's sign
+  g(0, 0) = -.2, n.step = 2;
+  fw::adamw_update<double>(p, m, v, g, n);
+  CHECK(std::abs(p(0, 0) - .9916447403) <= 5e-10);
+}
+
+TEMPLATE_TEST_CASE("updates are as accurate as naive loops at sizes around the lanes, with and without gaps", "", float, double) {
+  using S = TestType;
+  for (const auto& [rows, cols] : std::vector<std::pair<Index, Index>>{{1, 1}, {1, 15}, {1, 16}, {1, 17}, {3, 5}, {40, 33}, {2, 16385}})
+    for (const Index step : {1, 2, 10, 1000}) {
+      const auto s = make<S>(rows, cols, std::uint64_t(step));
+      CAPTURE(step);
+      const fw::adamw_numbers n{.rate = 2e-3, .beta1 = .9, .beta2 = .98, .epsilon = 1e-6, .weight_decay = .3, .step = step};
+      const auto a = adamw(s, n), b = naive_adamw(s, n);
+      const auto c = naive_adamw(as<double>(s), n);
+      check_accuracy("value", a.value, b.value, c.value, 2);
+      check_accuracy("first", a.first, b.first, c.first, 2);
+      check_accuracy("second", a.second, b.second, c.second, 2);
+      for (const auto form : {fw::momentum_form::heavy_ball, fw::momentum_form::nesterov}) {
+        const fw::sgd_numbers k{.rate = .05, .momentum = .9, .weight_decay = .1, .form = form};
+        const auto d = sgd(s, k), e = naive_sgd(s, k);
+        const auto f = naive_sgd(as<double>(s), k);
+        check_accuracy("value", d.value, e.value, f.value, 2);
+        check_accuracy("momentum", d.first, e.first, f.first, 2);
+      }
+    }
+}
+
+TEST_CASE("adamw_update in float keeps a small weight decay that 1 - rate decay would round by 1 %") {
+  const fw::adamw_numbers n{.rate = 1e-4, .weight_decay = .05, .step = 1};
+  fw::matrix<float> p(1, 1, 1.5f), m(1, 1, 0.0f), v(1, 1, 0.0f), g(1, 1, 0.0f);
+  for (int i = 0; i < 1000; ++i) fw::adamw_update<float>(p, m, v, g, n);
+  CHECK(std::abs(double(p(0, 0)) / (1.5 * std::pow(1 - 5e-6, 1000)) - 1) < 1e-4);
+}
+
+TEST_CASE("sgd_update without momentum needs no matrix for it") {
+  numbers r(3);
+  auto p = r.matrix<float>(3, 7), g = r.matrix<float>(3, 7);
+  const auto old = p;
+  fw::sgd_update<float>(p, {}, g, {.rate = .5, .momentum = 0});
+  for (Index i = 0; i < p.size(); ++i) CHECK(p.data()[i] == old.data()[i] - .5f * g.data()[i]);
+  CHECK_THROWS_WITH(fw::sgd_update<float>(p, {}, g, {.momentum = .9}), ContainsSubstring("its matrix is empty"));
+}
+
+TEMPLATE_TEST_CASE("updates: bits do not depend on threads, alignment or gaps between rows", "", float, double) {
+  using S = TestType;
+  const auto s = make<S>(3, 20001, 5);
+  const fw::adamw_numbers n{.weight_decay = .1, .step = 3};
+  const auto whole = adamw(s, n);
+  check_threads("adamw", [&] { return adamw(s, n).value; });
+  check_threads("sgd", [&] { return sgd(s, {}).value; });
+  check_threads("norm", [&] { return fw::matrix<double>(1, 1, fw::squared_norm(s.value)); });
+  for (Index offset = 0; offset < 16; ++offset) {
+    shifted<S> p(s.value, offset, offset % 2 * 3), m(s.first, (offset * 3) % 16), v(s.second, 1), g(s.gradient, 15 - offset);
+    fw::adamw_update<S>(p.view(), m.view(), v.view(), g.view(), n);
+    CHECK(same_bits(p.copy(), whole.value));
+    CHECK(same_bits(m.copy(), whole.first));
+    CHECK(same_bits(v.copy(), whole.second));
+    CHECK(fw::squared_norm<S>(shifted<S>(s.value, offset).view()) == fw::squared_norm(s.value));
+  }
+}
+
+TEST_CASE("squared_norm is exact to rounding over many numbers and empty matrices are fine") {
+  const auto x = numbers(6).matrix<float>(300, 1001);
+  double sum = 0;
+  for (Index i = 0; i < x.size(); ++i) sum += double(x.data()[i]) * double(x.data()[i]);
+  CHECK(std::abs(fw::squared_norm(x) / sum - 1) <= 1e-6);
+  CHECK(std::abs(fw::squared_norm<float>(x.cols(1, 999)) - [&] {
+    double part = 0;
+    for (Index i = 0; i < 300; ++i)
+      for (Index j = 1; j < 1000; ++j) part += double(x(i, j)) * double(x(i, j));
+    return part;
+  }()) <= 1e-6 * sum);
+  fw::matrix<float> none(0, 4);
+  CHECK(fw::squared_norm(none) == 0);
+  CHECK_NOTHROW(fw::adamw_update<float>(none, none, none, none, {}));
+  CHECK_NOTHROW(fw::sgd_update<float>(none, none, none, {}));
+  CHECK_THROWS_WITH(fw::adamw_update<float>(none, none, none, none, {.step = 0}), ContainsSubstring("step is 0"));
+}
