@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <formwork/core/reduce.hpp>
 #include <formwork/kernel/transform.hpp>
+#include <formwork/kernel/update.hpp>
 #include <formwork/tape/fields.hpp>
 
 #include <cmath>
@@ -19,7 +19,7 @@ template <class Module>
 double gradient_norm(const Module& module) {
   double total = 0;
   for_each_parameter(module, [&](const auto& p) {
-    if (p.has_gradient()) total += sum_of_squares(p.gradient().data(), p.size());
+    if (p.has_gradient()) total += squared_norm(p.gradient());
   });
   return std::sqrt(total);
 }
