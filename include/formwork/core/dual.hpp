@@ -202,8 +202,8 @@ FORMWORK_INLINE dual<T, N> sigmoid(const dual<T, N>& x) {
 }
 /// silu' = s + x s (1 - s) with s = sigmoid(x).
 template <class T, int N>
-FORMWORK_INLINE dual<T, N> silu(const dual<T, N>& x) {
-  const T s = sigmoid(x.value), y = silu(x.value);
+FORMWORK_INLINE dual<T, N> times_sigmoid(const dual<T, N>& x) {
+  const T s = sigmoid(x.value), y = times_sigmoid(x.value);
   return dual<T, N>::chain(y, fma(y, T(1) - s, s), x);
 }
 template <class T, int N>
@@ -221,11 +221,11 @@ FORMWORK_INLINE dual<T, N> erfc(const dual<T, N>& x) {
 }
 /// gelu' = Φ(x) + x e^(-x²/2)/√(2π).
 template <class T, int N>
-FORMWORK_INLINE dual<T, N> gelu(const dual<T, N>& x) {
+FORMWORK_INLINE dual<T, N> times_normal_cdf(const dual<T, N>& x) {
   const T v = x.value;
   const T cumulative = T(0.5) * erfc(T(-0.70710678118654752) * v);
   const T density = T(0.3989422804014327) * exp(T(-0.5) * v * v);
-  return dual<T, N>::chain(gelu(v), fma(v, density, cumulative), x);
+  return dual<T, N>::chain(times_normal_cdf(v), fma(v, density, cumulative), x);
 }
 
 }  // namespace formwork

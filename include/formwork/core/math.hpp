@@ -42,9 +42,14 @@ struct elementary<float> {
                                           0.00961808302f, 0.00133908633f, 0.000154531634f};
   static constexpr float erf_series[] = {1.12837911f,   -0.3761262f,    0.112833761f,
                                          -0.026834609f, 0.00511430996f, -0.000674923242f};
-  static constexpr float erfc_series[] = {1.07400692f,      -0.88339448f,    0.590228319f,    -0.310465962f,
-                                          0.119529173f,     -0.0268400609f,  -0.00122704532f, 0.00308057806f,
-                                          -0.000481995317f, -0.000324719935f};
+  static constexpr float erfc_shift = 1.25f, erfc_top = 0.922406733f, erfc_step = 2.69041038f;
+  static constexpr float erfc_series[] = {
+      -0.420740485f, -0.025423022f, 0.0533333682f, 0.0158898681f, -0.00567767862f, -0.00605352363f,
+      -0.00154349953f, 0.000887618982f, 0.00101482763f, 0.000244842493f, -0.000182105432f, -9.74587965e-05f};
+  static constexpr float gelu_shift = 1.75f, gelu_top = 0.649801314f, gelu_step = 5.35644102f;
+  static constexpr float gelu_series[] = {
+      -0.41413644f, -0.0300335623f, 0.0523315147f, 0.0169057716f, -0.00508538773f, -0.00610740948f,
+      -0.00176112656f, 0.000787559838f, 0.00103564642f, 0.000283616799f, -0.000172306711f, -9.8608667e-05f};
   static constexpr float log_series[] = {0.333333135f, -0.250000089f, 0.200021341f, -0.166680068f, 0.142192245f,
                                          -0.12405134f, 0.118903197f,  -0.11679662f, 0.0674661696f};
 };
@@ -70,13 +75,26 @@ struct elementary<double> {
                                           -0.026866170645117912,   0.0052239776252146364,  -0.00085483270005112225,
                                           0.00012055331513068851,  -1.492558831568762e-05, 1.6460360456136417e-06,
                                           -1.6332928251298116e-07, 1.4411626978084959e-08, -9.4955631985736193e-10};
+  static constexpr double erfc_shift = 1.25, erfc_top = 0.91703876193546618, erfc_step = 2.7440833406421135;
   static constexpr double erfc_series[] = {
-      1.0740069070883398,      -0.88339445316988352,    0.59022835710409949,    -0.31046726190057383,
-      0.11952776128743539,     -0.026827234624312649,   -0.0012124166306009814, 0.0030340619990968198,
-      -0.00054830965149572897, -0.00027677782981864319, 0.00010756121095495482, 3.0398069995260692e-05,
-      -1.7469403622339512e-05, -4.7488319919261575e-06, 2.7622842287564434e-06, 9.9770569191744171e-07,
-      -4.0272019756903501e-07, -2.3109292752973471e-07, 4.0703747387753373e-08, 4.743648181530263e-08,
-      1.899004815864248e-09,   -5.9942697106551307e-09, -1.4044058469131727e-09};
+      -0.41802106937342792, -0.02268890785532094, 0.052288789394843417, 0.0147240286323696,
+      -0.005806130219229425, -0.0057093788290828529, -0.001295846475016952, 0.00083307554265412678,
+      0.00086925174651583214, 0.00030936424174805513, -6.1812870694370739e-05, -0.00014635898629351037,
+      -9.0071779759643165e-05, -1.9935093118182918e-05, 1.6108910483163644e-05, 2.1217646076402911e-05,
+      1.2395590512887489e-05, 2.1856636804296579e-06, -2.991575063699125e-06, -2.3949961645177087e-06,
+      -9.1899945880742066e-07, -1.6512956332142726e-06, -1.3585478291949147e-06, 1.1029788987660352e-06,
+      1.7786813046202392e-06, 1.0943714043251999e-07, -7.0388991766289614e-07, -2.1178916237537924e-07,
+      1.0074493558876475e-07, 4.3668107808688013e-08};
+  static constexpr double gelu_shift = 1.75, gelu_top = 0.64580939718429298, gelu_step = 5.4706166960909535;
+  static constexpr double gelu_series[] = {
+      -0.41136947583558975, -0.027036529062240147, 0.051301932789980395, 0.015643822676614398,
+      -0.0052665186691594236, -0.0057539686354396158, -0.0014831817339761527, 0.00074153592477865522,
+      0.0008749784401685006, 0.00034503501098646965, -3.8293980233917251e-05, -0.00014175290103742854,
+      -9.5332445997330513e-05, -2.6050302787706528e-05, 1.2989018605536197e-05, 2.1003348002594117e-05,
+      1.3509396490102242e-05, 3.1811777127502655e-06, -2.5810740031246112e-06, -2.2232450762285483e-06,
+      -8.4770584895170577e-07, -1.9124991831852766e-06, -1.7464607803714802e-06, 1.0493825631716322e-06,
+      1.974905495760127e-06, 2.0525623121978434e-07, -7.3465541444341071e-07, -2.3887487000880221e-07,
+      9.9817470320878193e-08, 4.5207661194507396e-08};
   static constexpr double log_series[] = {0.66666666666666663, 0.40000000000006286, 0.2857142856907296,
                                           0.22222222648751605, 0.18181775508394479, 0.1538709765777076,
                                           0.1324996185266564,  0.13252756511001743};
@@ -232,12 +250,12 @@ FORMWORK_INLINE pack<S, N> sigmoid(pack<S, N> x) {
   return pack<S, N>(1) / (pack<S, N>(1) + exp(-x));
 }
 
-/// x sigmoid(x).
+/// x sigmoid(x), which as a policy is `silu` (activation/silu.hpp).
 ///
 /// Numerics  ≤ 3 ULP.
 /// Source    Elfwing et al., 1702.03118.
 template <real S, int N>
-FORMWORK_INLINE pack<S, N> silu(pack<S, N> x) {
+FORMWORK_INLINE pack<S, N> times_sigmoid(pack<S, N> x) {
   using P = pack<S, N>;
   using numbers = elementary<S>;
   // far below zero e^-x overflows before the result underflows: there both sides of the quotient are scaled down
@@ -354,22 +372,33 @@ FORMWORK_INLINE P square_rest(P x, P square) {
 #endif
 }
 
-/// e^(-factor x²) for a factor 1 or 1/2, relative error as exp's: the square's rounding error joins the reduced
-/// argument.
+/// y e^(-factor x²) for a factor 1 or 1/2: the square's rounding error joins the reduced argument.
 template <class P>
-FORMWORK_INLINE P exp_minus_square(P x, typename P::scalar factor) {
+FORMWORK_INLINE P times_exp_minus_square(P y, P x, typename P::scalar factor) {
   using numbers = elementary<typename P::scalar>;
   const P square = x * x, c = P(-factor) * square;
   power_of_two<P> p;
   const P n = p.round(c, P(numbers::log2_e));
-  return p.times(exp_reduced(fma(P(-factor), square_rest(x, square), without_powers(c, n))));
+  const P low = fma(n, P(-numbers::ln2_low), P(-factor) * square_rest(x, square));
+  const P r = fma(n, P(-numbers::ln2_high), c) + low;
+  return p.times(fma(y, expm1_reduced(r), y));
 }
 
-/// erfc(x) e^(x²) for x ≥ 0: a polynomial in (x - 3)/(x + 3), over x + 3.
+/// t (1 + q series(q)) with t = top/(x + shift) and q = 1 - step t, for x ≥ 0: erfc(x) e^(x²) by the numbers of erfc,
+/// erfc(x/√2) e^(x²/2) / 2 by those of gelu. top and step were searched so that the constant is 1 to 2^-34 (double: 2^-62).
+template <real S, int N, std::size_t K>
+FORMWORK_INLINE pack<S, N> gaussian_tail(pack<S, N> x, S shift, S top, S step, const S (&series)[K]) {
+  using P = pack<S, N>;
+  const P sum = x + P(shift), lost = x - (sum - P(shift));
+  const P t = P(top) / sum, q = fma(P(-step), t, P(1));
+  // what sum lost to rounding, to first order: sum y'/y lies between -1.1 and -1.45
+  const P u = t * q * polynomial(q, series);
+  return t + fma(lost, P(S(-1.35) / top) * t * (t + u), u);
+}
 template <class P>
 FORMWORK_INLINE P erfcx_positive(P x) {
-  const P t = P(1) / (x + P(3));
-  return t * polynomial(fma(P(-6), t, P(1)), elementary<typename P::scalar>::erfc_series);
+  using numbers = elementary<typename P::scalar>;
+  return gaussian_tail(x, numbers::erfc_shift, numbers::erfc_top, numbers::erfc_step, numbers::erfc_series);
 }
 
 /// 1 - erf x = 2/√π ∫ₓ^∞ e^(-t²) dt.
@@ -379,32 +408,33 @@ template <real S, int N>
 FORMWORK_INLINE pack<S, N> erfc(pack<S, N> x) {
   using P = pack<S, N>;
   const P a = min(abs(x), P(elementary<S>::erfc_highest));
-  const P y = erfcx_positive(a) * exp_minus_square(a, 1);
+  const P y = times_exp_minus_square(erfcx_positive(a), a, 1);
   return select(x < P(0), P(2) - y, y);
 }
 
 /// 2/√π ∫₀ˣ e^(-t²) dt.
 ///
-/// Numerics  ≤ 2 ULP.
+/// Numerics  ≤ 3 ULP.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> erf(pack<S, N> x) {
   using P = pack<S, N>;
   const P a = min(abs(x), P(elementary<S>::erfc_highest));
   const P near = a * polynomial(a * a, elementary<S>::erf_series);
-  const P far = P(1) - erfcx_positive(a) * exp_minus_square(a, 1);
+  const P far = P(1) - times_exp_minus_square(erfcx_positive(a), a, 1);
   return copysign(select(a < P(0.75), near, far), x);
 }
 
-/// x Φ(x) = x/2 (1 + erf(x/√2)), as max(x, 0) - |x| Φ(-|x|).
+/// x Φ(x) = x/2 (1 + erf(x/√2)), which as a policy is `gelu` (activation/gelu.hpp), as max(x, 0) - |x| Φ(-|x|).
 ///
 /// Numerics  ≤ 4 ULP, the negative tail included.
 /// Source    Hendrycks and Gimpel, 1606.08415, the exact form.
 template <real S, int N>
-FORMWORK_INLINE pack<S, N> gelu(pack<S, N> x) {
+FORMWORK_INLINE pack<S, N> times_normal_cdf(pack<S, N> x) {
   using P = pack<S, N>;
-  const P a = min(abs(x), P(elementary<S>::gelu_highest));
-  const P tail = P(0.5) * a * erfcx_positive(a * P(0.70710678118654752)) * exp_minus_square(a, S(0.5));
-  return max(x, P(0)) - tail;
+  using numbers = elementary<S>;
+  const P a = min(abs(x), P(numbers::gelu_highest));
+  const P y = gaussian_tail(a, numbers::gelu_shift, numbers::gelu_top, numbers::gelu_step, numbers::gelu_series);
+  return max(x, P(0)) - times_exp_minus_square(a * y, a, S(0.5));
 }
 
 /// A sine and a cosine.
