@@ -33,14 +33,5 @@ if(NOT Eigen3_FOUND)
     "point CMAKE_PREFIX_PATH to it, or configure with -DFORMWORK_FETCH=ON to download it.")
 endif()
 if(NOT TARGET nlohmann_json::nlohmann_json)
-  message(STATUS "formwork: nlohmann/json is not installed, so formwork/io (and formwork/formwork.hpp) cannot be used "
-    "(Debian: apt-get install nlohmann-json3-dev)")
+  message(STATUS "formwork: nlohmann/json is not installed, so formwork/io cannot be used (Debian: apt-get install nlohmann-json3-dev)")
 endif()
-
-# Eigen 3.4's target does not say that its headers are a system's; warnings in them are not ours.
-get_target_property(eigen_target Eigen3::Eigen ALIASED_TARGET)
-if(NOT eigen_target)
-  set(eigen_target Eigen3::Eigen)
-endif()
-get_target_property(eigen_folder ${eigen_target} INTERFACE_INCLUDE_DIRECTORIES)
-set_property(TARGET ${eigen_target} PROPERTY INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${eigen_folder}")

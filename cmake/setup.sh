@@ -65,6 +65,8 @@ install_missing() {
   version=$(cmake --version | sed -n '1s/[^0-9]*\([0-9.]*\).*/\1/p')
   [ "$(printf '%s\n' 3.25 "$version" | sort -V | head -1)" = 3.25 ] ||
     die "CMake is $version but 3.25 or newer is needed; get one from https://cmake.org/download or by: pip install cmake"
+  printf '#include <version>\n#ifndef __cpp_lib_constexpr_vector\n#error\n#endif\n' | "${CXX:-c++}" -std=c++20 -fsyntax-only -x c++ - 2>/dev/null ||
+    die "$("${CXX:-c++}" --version | head -1) is too old; install g++ 12 or newer and let CXX name it"
 }
 
 # Ninja where it is there, all cores, but not more compilers than memory (about 1.5 GB each) allows.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Two units of one program include everything: a function that is not inline would be defined twice.
-#if __has_include(<nlohmann/json.hpp>)
 #include <formwork/formwork.hpp>
-#else
-#include <formwork/core/matrix.hpp>
+#if __has_include(<nlohmann/json.hpp>)
+#include <formwork/io.hpp>
 #endif
 
 formwork::matrix<float> filled(formwork::Index rows, formwork::Index cols, float value);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-#if __has_include(<nlohmann/json.hpp>)
 #include <formwork/formwork.hpp>
-#else
-#include <formwork/core/matrix.hpp>
+#if __has_include(<nlohmann/json.hpp>)
+#include <formwork/io.hpp>
 #endif
 
 formwork::matrix<float> filled(formwork::Index rows, formwork::Index cols, float value) {
