@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/core/pack.hpp>
+#include <formwork/core/slot.hpp>
+
+#include <concepts>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// What a row's weights come to once all its keys are seen.
+template <real S>
+struct finished_row {
+  S factor;  ///< on the accumulated values
+  S kept;    ///< the one number stored for the backward pass: softmax keeps the log-sum-exp
+};
+
+/// What the backward pass knows of a row.
+template <real S>
+struct saved_row {
+  S kept;
+  S sum;  ///< Σ weight · gradient over the row's keys
+};
+
+/// How scores become weights, a block of keys at a time.
+///
+///   score_unit                   scores are handed over times this: log₂e lets softmax use powers of two
+///   row<S>, begin<S>(visible)    what a row carries from block to block; `visible` keys in all
+///   step(row, scores, packs)     scores of the next keys -> weights in place, up to a factor of the whole row; returns the
+///                                factor by which what came before must be multiplied. A masked score is -inf: weight 0
+///   finish(row)                  see finished_row
+///   weight(score, saved)         backward: the weight again, from its score
+///   slope(score, weight, gradient, saved)   backward: the score's gradient from its weight's
+///
+/// Laws      blocks of any sizes give one result up to rounding; weight() agrees with step() and finish(); -inf gives 0;
+///           slope matches central differences (tests/kernel/attend_backward_test.cpp).
+template <class W, class S>
+concept weights_of =
+    requires(const W& w, typename W::template row<S>& row, S* scores, Index count, pack<S> p, saved_row<S> saved) {
+      { double{W::score_unit} };
+      { w.template begin<S>(count) } -> std::same_as<typename W::template row<S>>;
+      { w.step(row, scores, count) } -> std::same_as<S>;
+      { w.finish(row) } -> std::same_as<finished_row<S>>;
+      { w.weight(p, saved) } -> std::same_as<pack<S>>;
+      { w.slope(p, p, p, saved) } -> std::same_as<pack<S>>;
+    };
+
+template <class W>
+concept weights_policy =
+    policy<W> && std::same_as<typename W::plugs_into, slot::weights> && weights_of<W, float> && weights_of<W, double>;
+
+}  // namespace formwork

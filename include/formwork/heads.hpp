@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// How heads share keys and mix: independent
+#include <formwork/heads/independent.hpp>

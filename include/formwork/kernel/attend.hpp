@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// Attention: the keys and values it has seen (cache), what both directions are made of (attend_strip), and attend_forward
+/// beside attend_backward.
+#include <formwork/kernel/attend_backward.hpp>
+#include <formwork/kernel/attend_forward.hpp>

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/core/parallel.hpp>
+#include <formwork/kernel/attend_strip.hpp>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// Keys that the backward holds at once, with the scores of a query_block.
+inline constexpr Index backward_key_block = 192;
+static_assert(backward_key_block % tile_cols<float> == 0 && backward_key_block % tile_cols<double> == 0);
+
+/// The scratch of one thread: what every key block needs of a head's queries, packed once, and the gradients being summed;
+/// then a block of keys with the weights and the scores' gradients of a block of queries.
+template <real S>
+struct attend_backward_room {
+  Index used = 0;
+  S *q_strips, *dout_strips, *q_rows, *dout_rows, *sums, *dq, *dk, *dv;
+  S *k_panels, *v_panels, *k_rows, *weights, *dscores;
+
+  /// Lays the arrays out from `base` on; without one, only counts `used`.
+  attend_backward_room(S* base, head_shape shape, Index queries, Index keys) {
+    const auto take = [&](Index count) {
+      S* at = base ? base + used : nullptr;
+      used += (count + 15) / 16 * 16;
+      return at;
+    };
+    const Index q = whole_tiles(queries), k = whole_tiles(keys), block = backward_key_block;
+    const Index key = padded<S>(shape.key_width), value = padded<S>(shape.head_width);
+    q_strips = take(q * key), dout_strips = take(q * value), q_rows = take(q * key), dout_rows = take(q * value);
+    sums = take(q), dq = take(q * key), dk = take(k * key), dv = take(k * value);
+    k_panels = take(block * key), v_panels = take(block * value), k_rows = take(block * key);
+    weights = take(query_block * block), dscores = take(query_block * block);
+  }
+  static Index whole_tiles(Index rows) { return (rows + tile_rows - 1) / tile_rows * tile_rows; }
+};
+
+/// The backward of one head of queries against its keys: blocks of keys outside, blocks of queries inside. Scores and
+/// weights are computed again; five products a tile, each element of each one chain:
+///   S = q kᵀ,  dW = dO vᵀ,  dV += Wᵀ dO,  dq += dS k,  dK += dSᵀ q.
+template <real S, class Policies>
+struct attend_backward_head {
+  static constexpr Index stride = backward_key_block;
+  static constexpr Index strips = query_block / tile_rows;
+  static constexpr bool formula = !leaves_scores<std::remove_cvref_t<decltype(Policies::score)>>;
+
+  const Policies& policies;
+  head_shape shape;
+  Index head;
+  query_site first;                ///< the head's first query
+  view<const S> q, k, v, out, dout;  ///< this head's columns of this sequence's rows
+  const S *plain, *folded;         ///< row_factors
+  const S* kept;                   ///< of each query, kept_stride apart
+  Index kept_stride;
+
+  attend_backward_room<S> room;
+
+  Index q_stride() const { return padded<S>(shape.key_width); }
+  Index v_stride() const { return padded<S>(shape.head_width); }
+
+  /// Makes dq, continues dk and dv, in the room.
+  void run() {
+    pack_queries_of_head();
+    for (Index k0 = 0; k0 < k.rows(); k0 += stride) {
+      const index_range block{k0, std::min(k0 + stride, k.rows())};
+      const bool keys_finite = pack_keys(block);
+      for (Index q0 = 0; q0 < q.rows(); q0 += query_block) {
+        const Index rows = std::min(query_block, q.rows() - q0);
+        const coverage cover = over(policies.mask, site(q0), rows, block);
+        if (cover != coverage::none) take(q0, rows, block, cover, keys_finite);
+      }
+    }
+  }
+
+ private:
+  query_site site(Index i) const { return {first.position + i, first.keys, first.sequence}; }
+  auto strip_at(Index q0, Index rows, index_range block) const {
+    return strip_view<std::remove_cvref_t<decltype(policies.mask)>>{policies.mask, site(q0), rows, block};
+  }
+
+  void pack_queries_of_head() {
+    S ones[tile_rows];
+    std::fill_n(ones, tile_rows, S(1));
+    for (Index i = 0; i < q.rows(); i += tile_rows) {
+      const Index rows = std::min<Index>(tile_rows, q.rows() - i);
+      pack_queries<S, tile_rows>(room.q_strips + i * shape.key_width, q.rows(i, rows), folded + i);
+      pack_queries<S, tile_rows>(room.dout_strips + i * shape.head_width, dout.rows(i, rows), ones);
+    }
+    copy_padded<S>(room.q_rows, q_stride(), q);
+    copy_padded<S>(room.dout_rows, v_stride(), dout);
+    for (Index i = 0; i < q.rows(); ++i) {
+      S* row = room.q_rows + i * q_stride();
+      for (Index j = 0; j < q_stride(); j += lanes<S>) (pack<S>(plain[i]) * pack<S>::load(row + j)).store(row + j);
+      room.sums[i] = row_sum(i);
+    }
+    std::fill_n(room.dq, room.whole_tiles(q.rows()) * q_stride(), S(0));
+  }
+
+  /// Σ_j weight · dweight = Σ_d dout · out.
+  S row_sum(Index i) const {
+    pack<S> total(0);
+    const S* g = room.dout_rows + i * v_stride();
+    for (Index j = 0; j < out.cols(); j += lanes<S>)
+      total = fma(pack<S>::load(g + j), pack<S>::load(out.row(i) + j, out.cols() - j), total);
+    return sum(total);
+  }
+
+  bool pack_keys(index_range block) {
+    const auto ks = k.rows(block.first, block.size()), vs = v.rows(block.first, block.size());
+    for (Index j = 0; j < block.size(); j += tile_cols<S>) {
+      const Index here = std::min<Index>(tile_cols<S>, block.size() - j);
+      pack_panel_transposed<S>(room.k_panels + j * shape.key_width, tile_cols<S>, ks.rows(j, here));
+      pack_panel_transposed<S>(room.v_panels + j * shape.head_width, tile_cols<S>, vs.rows(j, here));
+    }
+    return copy_padded<S>(room.k_rows, q_stride(), ks);
+  }
+
+  /// A block of queries meets a block of keys.
+  void take(Index q0, Index rows, index_range block, coverage block_cover, bool keys_finite) {
+    index_range hulls[strips];
+    const Index used = (rows + tile_rows - 1) / tile_rows;
+    for (Index t = 0; t < used; ++t) {
+      const Index r0 = t * tile_rows, count = std::min<Index>(tile_rows, rows - r0);
+      const auto seen = strip_at(q0 + r0, count, block);
+      const coverage cover = block_cover == coverage::all ? coverage::all : seen.cover();
+      hulls[t] = seen.template hull<S>(cover);
+      weigh_strip(q0, r0, seen, cover, block_cover, hulls[t]);
+      if (cover == coverage::none) continue;
+      if (cover == coverage::all || keys_finite)
+        accumulate<S, tile_rows, stride, 1>(room.dq + (q0 + r0) * q_stride(), q_stride(), nullptr, hulls[t].size(),
+                                            room.dscores + r0 * stride + hulls[t].first, room.k_rows + hulls[t].first * q_stride());
+      else
+        for (Index i = 0; i < count; ++i)
+          for (const index_range span : seen.spans(i))
+            if (!span.empty())
+              accumulate<S, 1, stride, 1>(room.dq + (q0 + r0 + i) * q_stride(), q_stride(), nullptr, span.size(),
+                                          room.dscores + (r0 + i) * stride + span.first, room.k_rows + span.first * q_stride());
+    }
+    if (block_cover == coverage::all || queries_finite(q0, rows))
+      key_gradients(q0, rows, block, hulls, used);
+    else
+      key_gradients_pair_by_pair(q0, rows, block);
+  }
+
+  /// Weights and the scores' gradients of one strip, zero where nothing is seen.
+  void weigh_strip(Index q0, Index r0, const auto& seen, coverage cover, coverage block_cover, index_range hull) {
+    const index_range in_use{hull.first, hull.first + padded<S>(hull.size())};
+    if (cover != coverage::none) {
+      score_strip<S, tile_rows, stride>(room.weights + r0 * stride, hull, room.q_strips + (q0 + r0) * shape.key_width, room.k_panels,
+                                        shape.key_width);
+      score_strip<S, tile_rows, stride>(room.dscores + r0 * stride, hull, room.dout_strips + (q0 + r0) * shape.head_width, room.v_panels,
+                                        shape.head_width);
+    }
+    for (Index i = 0; i < seen.queries; ++i) {
+      S *w = room.weights + (r0 + i) * stride, *ds = room.dscores + (r0 + i) * stride;
+      for (Index j = in_use.first; j < in_use.last; j += lanes<S>)
+        weigh(w + j, ds + j, q0 + r0 + i, seen.block.first + j);
+      if (block_cover == coverage::some)
+        each_gap(seen.spans(i), {0, stride}, [=](index_range gap) {
+          std::fill(w + gap.first, w + gap.last, S(0));
+          std::fill(ds + gap.first, ds + gap.last, S(0));
+        });
+    }
+  }
+
+  /// A pack of scores becomes weights, a pack of weight gradients the scores' gradients.
+  FORMWORK_INLINE void weigh(S* score, S* gradient, Index query, Index key) const {
+    using P = pack<S>;
+    const P dw = P::load(gradient);
+    P s = P::load(score), slope(1);
+    if constexpr (formula) {
+      using D = dual<P>;
+      const Index position = first.position + query;
+      const score_site<D> at{D(P(position) - P::ramp(static_cast<S>(key)), P(0)), position, key, head, shape.heads};
+      const D bent = policies.score(D(s, P(1)), at);
+      s = bent.value * P(policies.weights.score_unit);
+      slope = bent.slope;
+    }
+    const saved_row<S> row{kept[query * kept_stride], room.sums[query]};
+    const P w = policies.weights.weight(s, row);
+    P ds = policies.weights.slope(s, w, dw, row);
+    if constexpr (formula) ds = ds * slope;
+    w.store(score);
+    ds.store(gradient);
+  }
+
+  /// 0 · NaN is NaN: a query that is not finite must not reach keys it does not see.
+  bool queries_finite(Index q0, Index rows) const {
+    pack<S> probe(0);
+    const auto look = [&](const S* x, Index count) {
+      for (Index j = 0; j < count; j += lanes<S>) probe = fma(pack<S>::load(x + j), pack<S>(0), probe);
+    };
+    look(room.q_rows + q0 * q_stride(), rows * q_stride());
+    look(room.dout_rows + q0 * v_stride(), rows * v_stride());
+    return sum(probe) == S(0);
+  }
+
+  /// dV and dK of tile_rows keys at a time, from the strips that see any of them.
+  void key_gradients(Index q0, Index rows, index_range block, const index_range* hulls, Index used) {
+    for (Index j = 0; j < block.size(); j += tile_rows) {
+      const auto misses = [&](Index t) { return hulls[t].clipped({j, j + tile_rows}).empty(); };
+      Index from = 0, until = used;
+      while (from < until && misses(from)) ++from;
+      while (from < until && misses(until - 1)) --until;
+      const Index r0 = from * tile_rows, depth = std::min(until * tile_rows, rows) - r0;
+      if (depth <= 0) continue;
+      accumulate<S, tile_rows, 1, stride>(room.dv + (block.first + j) * v_stride(), v_stride(), nullptr, depth,
+                                          room.weights + r0 * stride + j, room.dout_rows + (q0 + r0) * v_stride());
+      accumulate<S, tile_rows, 1, stride>(room.dk + (block.first + j) * q_stride(), q_stride(), nullptr, depth,
+                                          room.dscores + r0 * stride + j, room.q_rows + (q0 + r0) * q_stride());
+    }
+  }
+  void key_gradients_pair_by_pair(Index q0, Index rows, index_range block) {
+    const auto seen = strip_at(q0, rows, block);
+    for (Index i = 0; i < rows; ++i)
+      for (const index_range span : seen.spans(i))
+        for (Index j = span.first; j < span.last; ++j) {
+          accumulate<S, 1, 1, stride>(room.dv + (block.first + j) * v_stride(), v_stride(), nullptr, 1, room.weights + i * stride + j,
+                                      room.dout_rows + (q0 + i) * v_stride());
+          accumulate<S, 1, 1, stride>(room.dk + (block.first + j) * q_stride(), q_stride(), nullptr, 1, room.dscores + i * stride + j,
+                                      room.q_rows + (q0 + i) * q_stride());
+        }
+  }
+};
+
+/// to (rows × cols) = or += factor[i] from, whose rows are `stride` apart; + 0 gives a sum of nothing but -0 one sign.
+template <real S>
+void deliver_gradient(view<S> to, start how, const S* from, Index stride, const S* factor) {
+  for (Index i = 0; i < to.rows(); ++i)
+    for (Index j = 0; j < to.cols(); j += lanes<S>) {
+      const Index count = to.cols() - j;
+      pack<S> x = pack<S>::load(from + i * stride + j);
+      if (factor) x = x * pack<S>(factor[i]);
+      x += how == start::fresh ? pack<S>(0) : pack<S>::load(to.row(i) + j, count);
+      x.store(to.row(i) + j, count);
+    }
+}
+
+/// The gradients of attend_forward: dq, dk, dv from dout, with what the forward gave (out, kept).
+///
+/// Shapes    dq, dk, dv, dout as q, k, v, out; the others as in attend_forward.
+/// Numerics  bits depend on a sequence alone: not on the batch, the threads or alignment; a query's gradient only on the keys
+///           it sees, a key's only on the queries that see it, NaN or not. Error ≤ 3 × a naive float loop's + 4 eps.
+/// Cost      2.5 times the forward's operations; per thread seven copies of one head's columns of the longest sequence.
+/// Throws    argument_error for shapes that do not fit.
+/// Source    Dao et al., 2205.14135; Σ weight · dweight = Σ dout · out.
+template <real S, class Policies>
+void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, const_view<S> out, const_view<S> kept,
+                     const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch, const sequences& key_batch,
+                     head_shape shape, const Policies& policies, start dq_start = start::fresh,
+                     start dk_start = start::fresh, start dv_start = start::fresh) {
+  static_assert(decltype(Policies::heads)::tile == head_tile::one, "formwork: these heads meet; they need a strip of all heads");
+  check_attend<S>("attend_backward", out, kept, q, batch, shape);
+  check_attend<S>("attend_backward", dout, kept, dq, batch, shape);
+  check_keys<S>("attend_backward", k, v, key_batch, shape);
+  check_keys<S>("attend_backward", dk, dv, key_batch, shape);
+  const row_factors<S> factors(batch, [&](Index s) { return key_batch.length(s); }, shape, policies);
+
+  const Index size = attend_backward_room<S>(nullptr, shape, batch.longest(), key_batch.longest()).used;
+  const scratch<S> rooms(threads() * size);
+  parallel_for(batch.count() * shape.key_heads, [&](Index task) {
+    const Index s = task / shape.key_heads, key_head = task % shape.key_heads;
+    const Index row = batch.first(s), rows = batch.length(s), key_row = key_batch.first(s), keys = key_batch.length(s);
+    const auto queries_of = [=](auto m, Index head, Index width) { return m.rows(row, rows).cols(head * width, width); };
+    const auto keys_of = [=](auto m, Index width) { return m.rows(key_row, keys).cols(key_head * width, width); };
+
+    const attend_backward_room<S> room(rooms.data() + thread_number() * size, shape, rows, keys);
+    const Index key_stride = padded<S>(shape.key_width), value_stride = padded<S>(shape.head_width);
+    std::fill_n(room.dk, keys * key_stride, S(0));
+    std::fill_n(room.dv, keys * value_stride, S(0));
+    for (Index head = 0; head < shape.heads; ++head) {
+      if (policies.heads.key_head(head, shape) != key_head) continue;
+      attend_backward_head<S, Policies>{.policies = policies,
+                                        .shape = shape,
+                                        .head = head,
+                                        .first = {batch.start(s), keys, s},
+                                        .q = queries_of(q, head, shape.key_width),
+                                        .k = keys_of(k, shape.key_width),
+                                        .v = keys_of(v, shape.head_width),
+                                        .out = queries_of(out, head, shape.head_width),
+                                        .dout = queries_of(dout, head, shape.head_width),
+                                        .plain = factors.plain.data() + row,
+                                        .folded = factors.folded.data() + row,
+                                        .kept = kept.row(row) + head,
+                                        .kept_stride = kept.stride(),
+                                        .room = room}
+          .run();
+      deliver_gradient<S>(queries_of(dq, head, shape.key_width), dq_start, room.dq, key_stride, factors.plain.data() + row);
+    }
+    deliver_gradient<S>(keys_of(dk, shape.key_width), dk_start, room.dk, key_stride, nullptr);
+    deliver_gradient<S>(keys_of(dv, shape.head_width), dv_start, room.dv, value_stride, nullptr);
+  });
+}
+
+}  // namespace formwork

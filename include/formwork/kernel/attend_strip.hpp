@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/contract/heads.hpp>
+#include <formwork/contract/mask.hpp>
+#include <formwork/contract/scale.hpp>
+#include <formwork/contract/score.hpp>
+#include <formwork/contract/weights.hpp>
+#include <formwork/kernel/cache.hpp>
+#include <formwork/kernel/tile.hpp>
+
+#include <algorithm>
+
+namespace formwork::inline FORMWORK_ABI {
+
+// What the forward and the backward of attention are made of. A strip is `Rows` queries (a tile's rows, or one: decoding)
+// against a block of keys; its scores lie in a buffer, a row of `Stride` numbers for each query, the block's first key first.
+
+/// The mechanisms of one attention, one for each slot: types choose, values hold the numbers.
+template <mask_policy Mask, scale_policy Scale, score_policy Score, weights_policy Weights, heads_policy Heads>
+struct attend_policies {
+  Mask mask;
+  Scale scale;
+  Score score;
+  Weights weights;
+  Heads heads;
+};
+template <class Mask, class Scale, class Score, class Weights, class Heads>
+attend_policies(Mask, Scale, Score, Weights, Heads) -> attend_policies<Mask, Scale, Score, Weights, Heads>;
+
+/// Queries that share each block of keys while it is in cache.
+inline constexpr Index query_block = 64;
+
+/// sum (Rows × Packs packs) = factor sum + a b, each element one chain; without factors the chains start from `sum`.
+/// a(i, k) is a[i * A_row + k * A_step].
+template <real S, int Rows, int Packs, Index A_row, Index A_step>
+[[gnu::noinline]] void accumulate_tile(S* sum, Index sum_stride, const S* factor, Index depth, const S* a, const S* b,
+                                       Index b_stride) {
+  tile<S, Rows, Packs> t;
+  t.load(sum, sum_stride);
+  if (factor) t.each([=](int i, int, pack<S>& s) { s = s * pack<S>(factor[i]); });
+  t.chain(depth, a, A_row, A_step, b, b_stride);
+  t.store(sum, sum_stride);
+}
+
+/// The same for rows of `width` numbers (whole packs).
+template <real S, int Rows, Index A_row, Index A_step>
+void accumulate(S* sum, Index width, const S* factor, Index depth, const S* a, const S* b) {
+  const Index packs = width / lanes<S>;
+  for (Index j = 0; j < packs;) {
+    const Index left = packs - j;
+    S* to = sum + j * lanes<S>;
+    const S* from = b + j * lanes<S>;
+    if (left == 3 || left > 4) {
+      accumulate_tile<S, Rows, 3, A_row, A_step>(to, width, factor, depth, a, from, width);
+      j += 3;
+    } else if (left > 1) {
+      accumulate_tile<S, Rows, 2, A_row, A_step>(to, width, factor, depth, a, from, width);
+      j += 2;
+    } else {
+      accumulate_tile<S, Rows, 1, A_row, A_step>(to, width, factor, depth, a, from, width);
+      j += 1;
+    }
+  }
+}
+
+/// scores (Rows × Packs packs) = queries keys: queries [d][Rows], panel [d][tile_cols] of which the first packs are read.
+template <real S, int Rows, int Packs, Index Stride>
+[[gnu::noinline]] void score_tile(S* scores, const S* queries, const S* panel, Index depth) {
+  tile<S, Rows, Packs> t;
+  t.clear();
+  t.chain(depth, queries, 1, Rows, panel, tile_cols<S>);
+  t.store(scores, Stride);
+}
+
+/// Scores of the block's keys in `hull`, which starts at a panel; whole packs are written.
+template <real S, int Rows, Index Stride>
+void score_strip(S* scores, index_range hull, const S* queries, const S* panels, Index depth) {
+  Index left = (hull.size() + lanes<S> - 1) / lanes<S>;
+  scores += hull.first;
+  panels += hull.first * depth;
+  for (; left >= tile_packs; left -= tile_packs, scores += tile_cols<S>, panels += tile_cols<S> * depth)
+    score_tile<S, Rows, tile_packs, Stride>(scores, queries, panels, depth);
+  if (left == 2) score_tile<S, Rows, 2, Stride>(scores, queries, panels, depth);
+  if (left == 1) score_tile<S, Rows, 1, Stride>(scores, queries, panels, depth);
+}
+
+/// strip [d][Rows] = factor[i] x(i, d), for the score tile; rows past x's are zero.
+template <real S, int Rows>
+void pack_queries(S* strip, const_view<S> x, const S* factor) {
+  constexpr Index period = std::max<Index>(lanes<S>, Rows);
+  S pattern[period] = {};
+  for (Index i = 0; i < period; ++i) pattern[i] = i % Rows < x.rows() ? factor[i % Rows] : S(0);
+  pack_panel_transposed<S>(strip, Rows, x);
+  const Index size = x.cols() * Rows;
+  for (Index j = 0; j < size; j += lanes<S>)
+    (pack<S>::load(strip + j, size - j) * pack<S>::load(pattern + j % period)).store(strip + j, size - j);
+}
+
+/// A strip's queries, and what they see of a block of keys. Keys are counted from the block's first.
+template <mask_policy Mask>
+struct strip_view {
+  const Mask& mask;
+  query_site first;
+  Index queries;
+  index_range block;  ///< in keys of the sequence
+
+  coverage cover() const { return over(mask, first, queries, block); }
+
+  /// The keys query i sees.
+  key_spans spans(Index i) const {
+    key_spans seen = mask.spans({first.position + i, first.keys, first.sequence});
+    for (index_range& span : seen) {
+      span = span.clipped(block);
+      span = {span.first - block.first, span.last - block.first};
+    }
+    return seen;
+  }
+
+  /// From the first panel that holds a key some query sees to the last such key.
+  template <real S>
+  index_range hull(coverage cover) const {
+    if (cover == coverage::none) return {};
+    if (cover == coverage::all) return {0, block.size()};
+    index_range r{block.size(), 0};
+    for (Index i = 0; i < queries; ++i)
+      for (const index_range span : spans(i))
+        if (!span.empty()) r = {std::min(r.first, span.first), std::max(r.last, span.last)};
+    return {r.first / tile_cols<S> * tile_cols<S>, r.last};
+  }
+};
+
+/// f(gap) for every part of `within` that the spans leave out, in order.
+template <class F>
+void each_gap(const key_spans& spans, index_range within, F f) {
+  Index at = within.first;
+  for (const index_range span : spans) {
+    const index_range seen = span.clipped(within);
+    if (seen.empty()) continue;
+    if (at < seen.first) f(index_range{at, seen.first});
+    at = seen.last;
+  }
+  if (at < within.last) f(index_range{at, within.last});
+}
+
+/// The scale's factor of every query row, once per call: `plain` for gradients, `folded` for the score tile, where the unit
+/// of the weights is folded in unless a formula stands between.
+template <real S>
+struct row_factors {
+  pooled_vector<S> plain, folded;
+
+  template <class Policies>
+  row_factors(const sequences& queries, const auto& key_count, head_shape shape, const Policies& policies)
+      : plain(static_cast<std::size_t>(queries.rows())), folded(plain.size()) {
+    const double unit = leaves_scores<decltype(policies.score)> ? policies.weights.score_unit : 1.0;
+    for (Index s = 0; s < queries.count(); ++s)
+      for (Index r = 0; r < queries.length(s); ++r) {
+        const Index position = queries.start(s) + r;
+        const double factor =
+            policies.scale(scale_site{policies.mask.count({position, key_count(s), s}), shape.key_width, position});
+        const auto row = static_cast<std::size_t>(queries.first(s) + r);
+        plain[row] = static_cast<S>(factor);
+        folded[row] = static_cast<S>(factor * unit);
+      }
+  }
+};
+
+/// q, k, v and the output belong to one another.
+template <real S>
+void check_attend(const char* name, view<const S> out, view<const S> kept, view<const S> q, const sequences& batch,
+                  head_shape shape) {
+  require(shape.heads > 0 && shape.key_heads > 0 && shape.heads % shape.key_heads == 0, name, ": ", shape.heads, " heads on ",
+          shape.key_heads, " key heads; needs heads to be a multiple of key heads");
+  const auto needs = [&](const char* what, view<const S> x, Index cols) {
+    require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (", batch.rows(),
+            " × ", cols, ")");
+  };
+  needs("q", q, shape.heads * shape.key_width);
+  needs("the output", out, shape.heads * shape.head_width);
+  if (kept.data()) needs("kept", kept, shape.heads);
+}
+template <real S>
+void check_keys(const char* name, view<const S> k, view<const S> v, const sequences& batch, head_shape shape) {
+  const auto needs = [&](const char* what, view<const S> x, Index cols) {
+    require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (", batch.rows(),
+            " × ", cols, ")");
+  };
+  needs("k", k, shape.key_heads * shape.key_width);
+  needs("v", v, shape.key_heads * shape.head_width);
+}
+
+}  // namespace formwork
