@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 # What the library needs. What only tests, benchmarks or examples need is looked for in their folders.
 
-# Eigen 5 accepts a range of versions; the version file of 3.4 refuses every range that is not within 3.
-find_package(Eigen3 3.4...5 CONFIG QUIET)
-if(NOT Eigen3_FOUND)
-  find_package(Eigen3 3.4 CONFIG QUIET)
-endif()
+# Eigen's own version file accepts a range from 3.4.1 on; 3.4.0 only understands its own version, and so do some packagers'
+# files for 5.
+foreach(version 3.4...5 3.4 5)
+  if(NOT Eigen3_FOUND)
+    find_package(Eigen3 ${version} CONFIG QUIET)
+  endif()
+endforeach()
 find_package(nlohmann_json 3.7 CONFIG QUIET)
 find_package(OpenMP QUIET COMPONENTS CXX)
 

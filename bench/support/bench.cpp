@@ -243,6 +243,12 @@ std::string processor() {
 
 std::string rounded(double value) { return std::to_string(std::lround(value)); }
 
+std::string eigen_version() {
+  const int major = EIGEN_MAJOR_VERSION;  // what was the world and the major number became one number with Eigen 5
+  return (major < 5 ? std::to_string(EIGEN_WORLD_VERSION) + "." : "") + std::to_string(major) + "." +
+         std::to_string(EIGEN_MINOR_VERSION);
+}
+
 void describe_machine(int available) {
   benchmark::AddCustomContext("processor", processor());
   benchmark::AddCustomContext("simd", fw::simd_name);
@@ -252,8 +258,7 @@ void describe_machine(int available) {
   benchmark::AddCustomContext("formwork", std::to_string(FORMWORK_VERSION_MAJOR) + "." +
                                               std::to_string(FORMWORK_VERSION_MINOR) + "." +
                                               std::to_string(FORMWORK_VERSION_PATCH));
-  benchmark::AddCustomContext("eigen", std::to_string(EIGEN_WORLD_VERSION) + "." + std::to_string(EIGEN_MAJOR_VERSION) +
-                                           "." + std::to_string(EIGEN_MINOR_VERSION));
+  benchmark::AddCustomContext("eigen", eigen_version());
   for (int threads : {1, available}) {
     fw::threads(threads);
     for (int i = 0; i < 5; ++i) peak(precision::fp32, threads);
