@@ -5,4 +5,5 @@
 #include <formwork/train/byte_text.hpp>
 #include <formwork/train/chart.hpp>
 #include <formwork/train/interrupt.hpp>
+#include <formwork/train/peak.hpp>
 #include <formwork/train/progress.hpp>

@@ -52,9 +52,9 @@ struct mlp {
           using gradient = gradient_of_parameter<S>;
           matrix<S> h(a.rows(), a.cols()), da(a.rows(), a.cols());
           product_nt<S>(da, dy, down->value, start::fresh, [&](Index row, Index col, P dh, Index count) {
-            const dual<P> y = act(dual<P>(P::load(a.row(row) + col, count), P(1)));
-            y.value.store(h.row(row) + col, count);
-            return dh * y.slope;
+            const dual<P> h_and_slope = act(dual<P>(P::load(a.row(row) + col, count), P(1)));
+            h_and_slope.value.store(h.row(row) + col, count);
+            return dh * h_and_slope.slope;
           });
           gradient(down).add([&](view<S> sum, start how) { product_tn(sum, h, dy, how); });
           gradient(down_bias).add([&](view<S> sum, start how) { add_column_sums(sum.data(), dy, how); });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/core/sequences.hpp>
+#include <formwork/kernel/cross_entropy.hpp>
 #include <formwork/kernel/product.hpp>
 #include <formwork/tape/tape.hpp>
 
@@ -13,24 +14,22 @@ namespace formwork::inline FORMWORK_ABI {
 /// Throws    argument_error where hidden.width is not the head's.
 template <real S>
 struct logits {
-  enum class layout { width_by_vocab, vocab_by_width };
-
   var<S> hidden;
   typename parameter<S>::cell* head;
-  layout form;
+  head_layout form;
 
   static logits by_weight(var<S> hidden, const parameter<S>& weight) {
     require(hidden.cols() == weight.rows(), "head: x is ", shape_text(hidden), " but weight is ", shape_text(weight),
             "; needs x.width = weight.in");
-    return {std::move(hidden), weight.address(), layout::width_by_vocab};
+    return {std::move(hidden), weight.address(), head_layout::width_by_vocab};
   }
   static logits by_table(var<S> hidden, const parameter<S>& table) {
     require(hidden.cols() == table.cols(), "head: x is ", shape_text(hidden), " but the table is ", shape_text(table),
             "; needs x.width = table.width");
-    return {std::move(hidden), table.address(), layout::vocab_by_width};
+    return {std::move(hidden), table.address(), head_layout::vocab_by_width};
   }
 
-  Index vocab() const { return form == layout::width_by_vocab ? head->value.cols() : head->value.rows(); }
+  Index vocab() const { return form == head_layout::width_by_vocab ? head->value.cols() : head->value.rows(); }
 
   /// All scores (tokens × vocab), on the tape.
   var<S> value() const {
@@ -41,10 +40,10 @@ struct logits {
     y.tape().push(y, [x = hidden, head = head, form = form, dw](matrix<S>& dy) {
       const view<const S> d = dy, w = head->value;
       gradient_of(x).add([&](view<S> g, start how) {
-        form == layout::width_by_vocab ? product_nt(g, d, w, how) : product_nn(g, d, w, how);
+        form == head_layout::width_by_vocab ? product_nt(g, d, w, how) : product_nn(g, d, w, how);
       });
       dw.add([&](view<S> g, start how) {
-        form == layout::width_by_vocab ? product_tn(g, x.value(), d, how) : product_tn(g, d, x.value(), how);
+        form == head_layout::width_by_vocab ? product_tn(g, x.value(), d, how) : product_tn(g, d, x.value(), how);
       });
     });
     return y;
@@ -66,7 +65,7 @@ struct logits {
  private:
   void multiply(view<S> y, view<const S> x) const {
     const view<const S> w = head->value;
-    form == layout::width_by_vocab ? product_nn(y, x, w) : product_nt(y, x, w);
+    form == head_layout::width_by_vocab ? product_nn(y, x, w) : product_nt(y, x, w);
   }
 };
 

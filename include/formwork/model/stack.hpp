@@ -54,8 +54,8 @@ struct stack {
   var<S> operator()(var<S> x) const {
     for (const kind& one : layers)
       x = std::visit(
-          [&](const auto& layer) {
-            return memory == recompute::none ? layer(x) : checkpoint(x, [&layer](const var<S>& u) { return layer(u); });
+          [&](const auto& member) {
+            return memory == recompute::none ? member(x) : checkpoint(x, [&member](const var<S>& u) { return member(u); });
           },
           one);
     return x;
@@ -65,8 +65,8 @@ struct stack {
             "; needs the state of this stack's make_state");
     for (std::size_t i = 0; i < layers.size(); ++i)
       x = std::visit(
-          [&](const auto& layer) {
-            return layer(x, std::get<state_of<std::remove_cvref_t<decltype(layer)>>>(st[i]).inner);
+          [&](const auto& member) {
+            return member(x, std::get<state_of<std::remove_cvref_t<decltype(member)>>>(st[i]).inner);
           },
           layers[i]);
     return x;
@@ -77,7 +77,7 @@ struct stack {
     r.reserve(layers.size());
     for (const kind& one : layers)
       std::visit(
-          [&](const auto& layer) { r.push_back(state_of<std::remove_cvref_t<decltype(layer)>>{layer.make_state(room)}); },
+          [&](const auto& member) { r.push_back(state_of<std::remove_cvref_t<decltype(member)>>{member.make_state(room)}); },
           one);
     return r;
   }

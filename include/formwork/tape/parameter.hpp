@@ -2,6 +2,7 @@
 #pragma once
 #include <formwork/contract/role.hpp>
 #include <formwork/core/matrix.hpp>
+#include <formwork/kernel/transform.hpp>
 
 #include <memory>
 #include <utility>
@@ -19,6 +20,14 @@ struct gradient_slot {
   void accumulate(Index rows, Index cols, Write&& write) {
     if (sum.rows() != rows || sum.cols() != cols) sum = matrix<S>(rows, cols), next = start::fresh;
     write(sum.all(), std::exchange(next, start::continued));
+  }
+  /// Adds a whole matrix of the same shape; keeps its buffer where it is the first contribution.
+  void take(matrix<S>&& whole) {
+    if (!holds())
+      sum.swap(whole);
+    else
+      contribute<S>(sum, start::continued, whole);
+    next = start::continued;
   }
   bool holds() const { return next == start::continued; }
 };

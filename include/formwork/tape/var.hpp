@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/core/sequences.hpp>
-#include <formwork/kernel/transform.hpp>
 #include <formwork/tape/parameter.hpp>
 
 #include <memory>
@@ -65,13 +64,7 @@ class gradient_of_var {
 
   /// Adds a whole matrix of the same shape; takes its buffer where it is the first contribution.
   void add(matrix<S>&& whole) const {
-    if (!wanted()) return;
-    if (!node_->gradient.holds()) {
-      node_->gradient.sum.swap(whole);
-      node_->gradient.next = start::continued;
-    } else {
-      contribute<S>(node_->gradient.sum, start::continued, whole);
-    }
+    if (wanted()) node_->gradient.take(std::move(whole));
   }
 
   node<S>* address() const { return node_; }
@@ -89,6 +82,9 @@ class gradient_of_parameter {
   template <class Write>
   void add(Write&& write) const {
     if (wanted()) cell_->gradient.accumulate(cell_->value.rows(), cell_->value.cols(), std::forward<Write>(write));
+  }
+  void add(matrix<S>&& whole) const {
+    if (wanted()) cell_->gradient.take(std::move(whole));
   }
 
  private:

@@ -44,6 +44,12 @@ class byte_text {
       copy_window(static_cast<Index>(random.below(static_cast<std::uint64_t>(training_ - length))), s * length, length, out);
   }
 
+  training_batch draw(Index count, Index length, rng& random) const {
+    training_batch out;
+    draw(count, length, random, out);
+    return out;
+  }
+
   /// Windows number first .. first + count - 1 of the held-out part, side by side; false once none is left.
   bool held_out_windows(Index first, Index count, Index length, training_batch& out) const {
     const Index available = (size() - training_ - 1) / length - first;
