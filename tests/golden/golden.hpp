@@ -28,6 +28,10 @@ class file {
     return tensors_.read_integers<formwork::Index>(name);
   }
   formwork::sequences lengths(std::string_view name) const { return formwork::sequences(integers(name)); }
+  /// How many names begin like that.
+  formwork::Index count(std::string_view prefix) const {
+    return std::ranges::count_if(tensors_.entries(), [=](const auto& one) { return one.name.starts_with(prefix); });
+  }
 
  private:
   formwork::safetensors_file tensors_;
