@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/core/matrix.hpp>
+#include <formwork/kernel/tile.hpp>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -24,14 +25,12 @@ void pack_panel(S* panel, Index width, const_view<S> source) {
   }
 }
 
-/// panel[k][x] = source(x, k): the source's columns are the panel's rows. Columns past the source's rows are zero.
-template <class S>
-void pack_panel_transposed(S* panel, Index width, const_view<S> source) {
-  const Index depth = source.cols(), cols = source.rows();
-  // N × N blocks through registers, N as wide as divides the panel: lanes or tile_rows.
-  const auto strip = [&]<int N>(Index x, std::integral_constant<int, N>) {
+/// Columns x, ... of the panel by N × N blocks through registers, the rest by smaller ones; registers have 16 bytes at least.
+template <int N, class S>
+void pack_blocks_transposed(S* panel, Index width, const_view<S> source, Index x) {
+  const Index depth = source.cols(), stride = source.stride();
+  for (; x + N <= source.rows(); x += N) {
     const S* from = source.row(x);
-    const Index stride = source.stride();
     Index k = 0;
     for (; k + N <= depth; k += N) {
       pack<S, N> block[N];
@@ -43,18 +42,16 @@ void pack_panel_transposed(S* panel, Index width, const_view<S> source) {
     }
     for (; k < depth; ++k)
       for (Index i = 0; i < N; ++i) panel[k * width + x + i] = from[i * stride + k];
-  };
-  constexpr int narrow = lanes<S> >= 8 ? 8 : 4;
-  Index x = 0;
-  if constexpr (lanes<S> >= 4) {
-    for (; x + lanes<S> <= cols; x += lanes<S>) strip(x, std::integral_constant<int, lanes<S>>());
-    if constexpr (narrow < lanes<S>)
-      for (; x + narrow <= cols; x += narrow) strip(x, std::integral_constant<int, narrow>());
   }
-  for (; x < cols; ++x)
-    for (Index k = 0; k < depth; ++k) panel[k * width + x] = source(x, k);
-  for (; x < width; ++x)
-    for (Index k = 0; k < depth; ++k) panel[k * width + x] = S(0);
+  if constexpr (N > 1) pack_blocks_transposed<(N * sizeof(S) > 16 ? N / 2 : 1)>(panel, width, source, x);
+}
+
+/// panel[k][x] = source(x, k): the source's columns are the panel's rows. Columns past the source's rows are zero.
+template <class S>
+void pack_panel_transposed(S* panel, Index width, const_view<S> source) {
+  pack_blocks_transposed<lanes<S>>(panel, width, source, 0);
+  if (source.rows() == width) return;
+  for (Index k = 0; k < source.cols(); ++k) std::fill(panel + k * width + source.rows(), panel + (k + 1) * width, S(0));
 }
 
 }  // namespace formwork

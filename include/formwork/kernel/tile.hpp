@@ -8,7 +8,7 @@ namespace formwork::inline FORMWORK_ABI {
 inline constexpr int tile_rows = vector_registers >= 32 ? 8 : 4;
 inline constexpr int tile_packs = 3;
 template <real S>
-inline constexpr Index tile_cols = tile_packs * lanes<S>;
+inline constexpr Index tile_cols = tile_packs* lanes<S>;
 
 /// Rows × Packs sums in registers: the core of every product, of attention and of the chunked scans.
 ///
