@@ -178,7 +178,8 @@ FORMWORK_INLINE P expm1_reduced(P r) {
 
 /// e^x.
 ///
-/// Numerics  ≤ 1 ULP; results below the normal numbers are rounded gradually; 0 at -∞, ∞ above the largest number.
+/// Numerics  ≤ 1 ULP with FMA, ≤ 1.25 without; results below the normal numbers are rounded gradually; exactly 0 at -∞,
+///           ∞ above the largest number.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> exp(pack<S, N> x) {
   using P = pack<S, N>;
@@ -190,7 +191,7 @@ FORMWORK_INLINE pack<S, N> exp(pack<S, N> x) {
 
 /// 2^x.
 ///
-/// Numerics  ≤ 1 ULP; otherwise as exp.
+/// Numerics  as exp; exact at integers.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> exp2(pack<S, N> x) {
   using P = pack<S, N>;
@@ -202,7 +203,7 @@ FORMWORK_INLINE pack<S, N> exp2(pack<S, N> x) {
 
 /// 2^x for x ≤ 0 (right up to 127), the cheapest: the weights of softmax attention.
 ///
-/// Numerics  ≤ 1 ULP where the result is normal; exactly 0 below -126.5 (double: -1022.5) and at -∞; NaN stays.
+/// Numerics  ≤ 1 ULP with FMA, ≤ 1.25 without, down to -126 (double: -1022); exactly 0 from half a power below and at -∞.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> exp2_nonpositive(pack<S, N> x) {
   using P = pack<S, N>;
