@@ -13,7 +13,8 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-static_assert(std::endian::native == std::endian::little, "formwork: safetensors files are little-endian, this machine is not");
+static_assert(std::endian::native == std::endian::little,
+              "formwork: safetensors files are little-endian, this machine is not");
 
 /// The number types of files. A tensor of any of them is read as float or double; only f32, f64, i64, u64 and u8 are written.
 enum class dtype { boolean, u8, i8, u16, i16, f16, bf16, u32, i32, f32, u64, i64, f64 };
@@ -39,6 +40,9 @@ inline constexpr std::array<dtype_row, 13> dtype_table{{{dtype::boolean, "BOOL",
 
 constexpr std::string_view name_of(dtype type) { return dtype_table[static_cast<std::size_t>(type)].name; }
 constexpr Index bytes_of(dtype type) { return dtype_table[static_cast<std::size_t>(type)].bytes; }
+constexpr bool is_whole(dtype type) {
+  return type != dtype::f16 && type != dtype::bf16 && type != dtype::f32 && type != dtype::f64;
+}
 constexpr std::optional<dtype> dtype_named(std::string_view name) {
   for (const auto& row : dtype_table)
     if (row.name == name) return row.type;
@@ -50,11 +54,16 @@ inline constexpr dtype dtype_of = [] {
   static_assert(std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, std::int64_t> ||
                     std::same_as<T, std::uint64_t> || std::same_as<T, std::uint8_t>,
                 "formwork: files are written with float, double, std::int64_t, std::uint64_t or std::uint8_t");
-  if constexpr (std::same_as<T, float>) return dtype::f32;
-  else if constexpr (std::same_as<T, double>) return dtype::f64;
-  else if constexpr (std::same_as<T, std::int64_t>) return dtype::i64;
-  else if constexpr (std::same_as<T, std::uint64_t>) return dtype::u64;
-  else return dtype::u8;
+  if constexpr (std::same_as<T, float>)
+    return dtype::f32;
+  else if constexpr (std::same_as<T, double>)
+    return dtype::f64;
+  else if constexpr (std::same_as<T, std::int64_t>)
+    return dtype::i64;
+  else if constexpr (std::same_as<T, std::uint64_t>)
+    return dtype::u64;
+  else
+    return dtype::u8;
 }();
 
 /// The upper half of a float's bits.
@@ -83,19 +92,32 @@ void for_each_number(dtype type, const std::byte* from, Index count, F&& f) {
   };
   const auto same = [](auto v) { return v; };
   switch (type) {
-    case dtype::boolean: return walk(std::uint8_t(), [](std::uint8_t v) { return std::uint8_t(v != 0); });
-    case dtype::u8: return walk(std::uint8_t(), same);
-    case dtype::i8: return walk(std::int8_t(), same);
-    case dtype::u16: return walk(std::uint16_t(), same);
-    case dtype::i16: return walk(std::int16_t(), same);
-    case dtype::f16: return walk(std::uint16_t(), from_f16);
-    case dtype::bf16: return walk(std::uint16_t(), from_bf16);
-    case dtype::u32: return walk(std::uint32_t(), same);
-    case dtype::i32: return walk(std::int32_t(), same);
-    case dtype::f32: return walk(float(), same);
-    case dtype::u64: return walk(std::uint64_t(), same);
-    case dtype::i64: return walk(std::int64_t(), same);
-    case dtype::f64: return walk(double(), same);
+    case dtype::boolean:
+      return walk(std::uint8_t(), [](std::uint8_t v) { return std::uint8_t(v != 0); });
+    case dtype::u8:
+      return walk(std::uint8_t(), same);
+    case dtype::i8:
+      return walk(std::int8_t(), same);
+    case dtype::u16:
+      return walk(std::uint16_t(), same);
+    case dtype::i16:
+      return walk(std::int16_t(), same);
+    case dtype::f16:
+      return walk(std::uint16_t(), from_f16);
+    case dtype::bf16:
+      return walk(std::uint16_t(), from_bf16);
+    case dtype::u32:
+      return walk(std::uint32_t(), same);
+    case dtype::i32:
+      return walk(std::int32_t(), same);
+    case dtype::f32:
+      return walk(float(), same);
+    case dtype::u64:
+      return walk(std::uint64_t(), same);
+    case dtype::i64:
+      return walk(std::int64_t(), same);
+    case dtype::f64:
+      return walk(double(), same);
   }
 }
 

@@ -91,7 +91,8 @@ enum class readable { regular, streams };
 /// Throws    file_error for a file that is missing, a folder, a device, empty (if regular) or unreadable.
 class input_file {
  public:
-  input_file(const char* operation, const std::string& path, readable which = readable::regular) : site_{operation, path} {
+  input_file(const char* operation, const std::string& path, readable which = readable::regular)
+      : site_{operation, path} {
     site_.needs(!path.empty() && path.find('\0') == std::string::npos, "is no file name; needs one");
     struct stat found;
     site_.succeeds(::stat(path.c_str(), &found) == 0, "cannot be read");
@@ -163,7 +164,8 @@ inline std::string read_text(const std::string& path) {
 class output_file {
  public:
   output_file(const char* operation, const std::string& path) : site_{operation, path} {
-    site_.needs(!path.empty() && path.back() != '/' && path.find('\0') == std::string::npos, "is no file name; needs one");
+    site_.needs(!path.empty() && path.back() != '/' && path.find('\0') == std::string::npos,
+                "is no file name; needs one");
     buffer_.reserve(buffer_size);
     resolve();
     struct stat found;
@@ -222,7 +224,8 @@ class output_file {
     folder_ = slash == std::string::npos ? "." : slash == 0 ? "/" : target_.substr(0, slash);
     struct stat found;
     site_.succeeds(::stat(folder_.c_str(), &found) == 0, "its folder cannot be used", "; needs an existing folder");
-    site_.needs(S_ISDIR(found.st_mode), "cannot be written: ", one_line(folder_, std::string::npos), " is not a folder");
+    site_.needs(S_ISDIR(found.st_mode), "cannot be written: ", one_line(folder_, std::string::npos),
+                " is not a folder");
   }
 
   void open_temporary(mode_t old_mode) {

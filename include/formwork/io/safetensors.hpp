@@ -64,8 +64,7 @@ class safetensors_file {
   template <std::integral Integer>
   std::vector<Integer> read_integers(std::string_view name) const {
     const tensor_entry& one = entry(name);
-    const bool whole = one.type != dtype::f16 && one.type != dtype::bf16 && one.type != dtype::f32 && one.type != dtype::f64;
-    site().needs(whole, "tensor \"", one_line(name), "\" is ", name_of(one.type), "; needs whole numbers");
+    site().needs(is_whole(one.type), "tensor \"", one_line(name), "\" is ", name_of(one.type), "; needs whole numbers");
     require_room(one, sizeof(Integer));
     std::vector<Integer> r;
     r.reserve(static_cast<std::size_t>(one.count()));
@@ -99,8 +98,8 @@ class safetensors_file {
   }
 
   void require_room(const tensor_entry& one, std::size_t bytes_each) const {
-    site().needs(one.count() <= (Index(1) << 45) / static_cast<Index>(bytes_each), "tensor \"", one_line(one.name), "\" is ",
-                 shape_text(one.shape), ", more than any memory");
+    site().needs(one.count() <= (Index(1) << 45) / static_cast<Index>(bytes_each), "tensor \"", one_line(one.name),
+                 "\" is ", shape_text(one.shape), ", more than any memory");
   }
 
   /// f(bytes, index of the first element, count) over the tensor's packed bytes.
@@ -153,9 +152,8 @@ class safetensors_writer {
  public:
   /// As (rows × cols), or with a shape of the same number of elements.
   template <class T>
-    requires(!std::is_const_v<T>)
-  void add(std::string name, view<const T> numbers, std::vector<Index> shape = unset()) {
-    push<T>(std::move(name), numbers, std::move(shape), nullptr);
+  void add(std::string name, view<T> numbers, std::vector<Index> shape = unset()) {
+    push<std::remove_const_t<T>>(std::move(name), numbers, std::move(shape), nullptr);
   }
   template <class T>
   void add(std::string name, const matrix<T>& numbers, std::vector<Index> shape = unset()) {
@@ -193,15 +191,16 @@ class safetensors_writer {
     }
     const std::string json = header.json();
     output_file out(operation, path);
-    out.site().needs(json.size() <= safetensors_header::longest, "its header would have ", json.size(), " bytes; needs at most ",
-                     safetensors_header::longest);
+    out.site().needs(json.size() <= safetensors_header::longest, "its header would have ", json.size(),
+                     " bytes; needs at most ", safetensors_header::longest);
     safetensors_header::parse(out.site(), json, next);  // never writes what the reader would refuse
 
     const auto length = static_cast<std::uint64_t>(json.size());
     out.write(&length, 8);
     out.write(json);
     for (const piece& one : pieces_)
-      for (Index i = 0; i < one.rows; ++i) out.write(one.data + i * one.stride_bytes, static_cast<std::size_t>(one.row_bytes));
+      for (Index i = 0; i < one.rows; ++i)
+        out.write(one.data + i * one.stride_bytes, static_cast<std::size_t>(one.row_bytes));
     out.commit();
   }
 
@@ -218,8 +217,9 @@ class safetensors_writer {
   void push(std::string name, view<const T> m, std::vector<Index> shape, std::shared_ptr<const void> kept) {
     if (shape == unset()) shape = {m.rows(), m.cols()};
     tensor_entry entry{.name = std::move(name), .type = dtype_of<T>, .shape = std::move(shape)};
-    require(entry.count() == m.size(), "safetensors: tensor \"", one_line(entry.name), "\" is ", formwork::shape_text(m),
-            " but is to be saved as ", shape_text(entry.shape), "; needs equally many numbers");
+    require(entry.count() == m.size(), "safetensors: tensor \"", one_line(entry.name), "\" is ",
+            formwork::shape_text(m), " but is to be saved as ", shape_text(entry.shape),
+            "; needs equally many numbers");
     constexpr auto each = static_cast<Index>(sizeof(T));
     const bool dense = m.stride() == m.cols();
     pieces_.push_back({std::move(entry), reinterpret_cast<const std::byte*>(m.data()), dense ? 1 : m.rows(),

@@ -87,7 +87,8 @@ class safetensors_header_reader {
     }
     if (inside_ != inside::tensor || key_ != "dtype") return unexpected("a string");
     const auto type = dtype_named(value);
-    site_.needs(type.has_value(), where(), " is \"", one_line(value), "\"; needs BOOL, U8 .. U64, I8 .. I64, F16, BF16, F32 or F64");
+    site_.needs(type.has_value(), where(), " is \"", one_line(value),
+                "\"; needs BOOL, U8 .. U64, I8 .. I64, F16, BF16, F32 or F64");
     current_.type = *type;
     return true;
   }
@@ -164,15 +165,17 @@ class safetensors_header_reader {
     return current_.name == "__metadata__" ? "__metadata__" : "tensor \"" + one_line(current_.name) + "\"";
   }
   std::string where() const {
-    return key_.empty() || inside_ == inside::nothing || inside_ == inside::root ? where_tensor()
-                                                                                   : where_tensor() + ": " + one_line(key_);
+    return key_.empty() || inside_ == inside::nothing || inside_ == inside::root
+               ? where_tensor()
+               : where_tensor() + ": " + one_line(key_);
   }
   bool unexpected(const char* what) const {
     const char* needed = "an object";
     if (inside_ == inside::metadata || (inside_ == inside::tensor && key_ == "dtype")) needed = "a string";
     if (inside_ == inside::shape || inside_ == inside::offsets) needed = "whole numbers >= 0";
     if (inside_ == inside::tensor && key_ != "dtype") needed = "an array of whole numbers";
-    site_.fail(where(), inside_ == inside::shape || inside_ == inside::offsets ? " holds " : " is ", what, "; needs ", needed);
+    site_.fail(where(), inside_ == inside::shape || inside_ == inside::offsets ? " holds " : " is ", what, "; needs ",
+               needed);
   }
 
   const file_site& site_;
@@ -184,7 +187,8 @@ class safetensors_header_reader {
   std::vector<std::uint64_t> numbers_;
 };
 
-inline safetensors_header safetensors_header::parse(const file_site& site, std::string_view json, std::uint64_t data_bytes) {
+inline safetensors_header safetensors_header::parse(const file_site& site, std::string_view json,
+                                                    std::uint64_t data_bytes) {
   // nlohmann/json skips a byte order mark and takes a zero byte for the end.
   site.needs(!json.empty() && json.front() == '{', "the header does not start with {; this is not a safetensors file");
   site.needs(json.find('\0') == std::string_view::npos, "the header is not JSON: it holds a zero byte");
@@ -196,10 +200,12 @@ inline safetensors_header safetensors_header::parse(const file_site& site, std::
     std::uint64_t bytes = static_cast<std::uint64_t>(bytes_of(one.type));
     bool fits = true;
     for (const Index n : one.shape)
-      fits = fits && !__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(n), &bytes) && bytes <= (std::uint64_t(1) << 62);
+      fits = fits && !__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(n), &bytes) &&
+             bytes <= (std::uint64_t(1) << 62);
     site.needs(fits, "tensor \"", one_line(one.name), "\": shape ", shape_text(one.shape), " is more than any memory");
-    site.needs(one.begin <= one.end && one.end - one.begin == bytes, "tensor \"", one_line(one.name), "\": data_offsets are [",
-               one.begin, ", ", one.end, "] but ", name_of(one.type), " ", shape_text(one.shape), " needs ", bytes, " bytes");
+    site.needs(one.begin <= one.end && one.end - one.begin == bytes, "tensor \"", one_line(one.name),
+               "\": data_offsets are [", one.begin, ", ", one.end, "] but ", name_of(one.type), " ",
+               shape_text(one.shape), " needs ", bytes, " bytes");
   }
   const auto before = [](const tensor_entry& a, const tensor_entry& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
@@ -207,8 +213,9 @@ inline safetensors_header safetensors_header::parse(const file_site& site, std::
   std::stable_sort(r.entries.begin(), r.entries.end(), before);
   std::uint64_t next = 0;
   for (const tensor_entry& one : r.entries) {
-    site.needs(one.begin == next, "tensor \"", one_line(one.name), "\": data starts at ", one.begin, " but the data before it ",
-               "ends at ", next, one.begin > next ? "; needs no holes" : "; needs no overlaps");
+    site.needs(one.begin == next, "tensor \"", one_line(one.name), "\": data starts at ", one.begin,
+               " but the data before it ", "ends at ", next,
+               one.begin > next ? "; needs no holes" : "; needs no overlaps");
     next = one.end;
   }
   site.needs(next == data_bytes, "the tensors need ", next, " bytes of data but the file has ", data_bytes,

@@ -171,6 +171,8 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
 template <real S, class Policies>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
                     const sequences& key_batch, head_shape shape, const Policies& policies) {
+  check_attend<S>("attend_forward", out, kept, q, batch, shape);
+  check_keys<S>("attend_forward", k, v, key_batch, shape);
   attend_forward(out, kept, q, key_value_cache<S>(k, v, key_batch, shape), batch, shape, policies);
 }
 

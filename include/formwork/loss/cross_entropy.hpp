@@ -29,7 +29,7 @@ var<S> cross_entropy(const logits<S>& scores, std::span<const Index> targets, re
   if (learns) dhidden = matrix<S>(x.rows(), x.cols());
   if (learns && dw.wanted()) dhead = matrix<S>(scores.head->value.rows(), scores.head->value.cols());
   auto y = t.output(1, 1, x.shared_batch());
-  y.write()(0, 0) = static_cast<S>(cross_entropy<S>(dhidden, dhead, nullptr, x.value(),
+  y.write()(0, 0) = static_cast<S>(cross_entropy_forward_backward<S>(dhidden, dhead, nullptr, x.value(),
                                                     {std::as_const(scores.head->value), scores.form}, targets, how));
   if (!learns) return y;
   t.push(y, [dx = gradient_of(x), dw, dhidden = std::move(dhidden), dhead = std::move(dhead)](matrix<S>& dy) mutable {

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/contract/module.hpp>
+#include <formwork/core/error.hpp>
+
+#include <concepts>
+#include <string>
+#include <string_view>
+
+namespace formwork::inline FORMWORK_ABI {
+
+template <class T>
+constexpr std::string_view type_signature() {
+  return __PRETTY_FUNCTION__;
+}
+
+/// A type as its user wrote it, but with aliases spelled out: "block<float, pre_norm<rms_norm>, mlp<float, gelu>>".
+///
+/// Differs   from __PRETTY_FUNCTION__: no namespaces of ours, no anonymous ones, one way to set spaces.
+template <class T>
+std::string type_text() {
+  std::string s(type_signature<T>());
+  const std::size_t first = s.find("T = ") + 4, semicolon = s.find(';', first);
+  s = s.substr(first, (semicolon == std::string::npos ? s.rfind(']') : semicolon) - first);
+  const std::string tag = std::string(abi_tag) + "::";
+  for (const std::string_view noise :
+       {std::string_view("formwork::"), std::string_view(tag), std::string_view("{anonymous}::"),
+        std::string_view("(anonymous namespace)::"), std::string_view(" ")})
+    for (std::size_t at = 0; (at = s.find(noise, at)) != std::string::npos;) s.erase(at, noise.size());
+  for (std::size_t at = 0; (at = s.find(',', at)) != std::string::npos;) s.insert(++at, " ");
+  return s;
+}
+
+/// A model that knows its sizes.
+template <class M>
+concept has_sizes = requires(const M& m) {
+  { m.sizes } -> std::convertible_to<const sizes&>;
+};
+
+/// What a model is: its type and, where it has any, its sizes with derived ones filled in. Two models of one composition
+/// differ only in their numbers.
+template <class Model>
+std::string composition_of(const Model& model) {
+  std::string r = type_text<Model>();
+  if constexpr (has_sizes<Model>) {
+    const sizes& s = model.sizes;
+    const Index each = s.heads > 0 ? s.width / s.heads : 0;
+    r += text(" {vocab ", s.vocab, ", width ", s.width, ", depth ", s.depth, ", heads ", s.heads, ", key_heads ",
+              s.key_heads > 0 ? s.key_heads : s.heads, ", key_width ", s.key_width > 0 ? s.key_width : each,
+              ", head_width ", s.head_width > 0 ? s.head_width : each, ", bias ",
+              s.bias == biases::all ? "all" : "none", ", head ", s.head == tying::tied ? "tied" : "own");
+    for (std::size_t i = 0; i < s.pattern.size(); ++i)
+      r += (i == 0 ? ", pattern " : " ") + std::to_string(s.pattern[i]);
+    r += "}";
+  }
+  return r;
+}
+
+/// The first item of two compositions that differs, by name: "it has layer_norm where this model has rms_norm".
+inline std::string composition_difference(std::string_view theirs, std::string_view ours) {
+  constexpr std::string_view between = ",<>{}";
+  std::size_t differ = 0;
+  while (differ < theirs.size() && differ < ours.size() && theirs[differ] == ours[differ]) ++differ;
+  std::size_t at = differ;
+  while (at > 0 && between.find(ours[at - 1]) == std::string_view::npos) --at;
+  const auto item = [&](std::string_view all) {
+    const std::size_t first = all.find_first_not_of(",<>{} ", at);
+    return first == std::string_view::npos ? std::string_view("nothing more")
+                                           : all.substr(first, all.find_first_of(between, first) - first);
+  };
+  if (item(theirs) == item(ours)) at = differ;  // one list is longer
+  return text("it has ", item(theirs), " where this model has ", item(ours));
+}
+
+}  // namespace formwork

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/formwork.hpp>
+
+#include <cstring>
+#include <vector>
+
+/// Models and batches that the tests of whole models share.
+namespace small {
+
+namespace fw = formwork;
+using fw::Index;
+
+template <class S>
+using attention = fw::attention<S, fw::causal, fw::rope<>>;
+template <class S>
+using gated = fw::language_model<S, fw::block<S, fw::pre_norm<fw::rms_norm>, attention<S>, fw::gated_mlp<S, fw::silu>>>;
+template <class S>
+using plain = fw::language_model<S, fw::block<S, fw::pre_norm<fw::layer_norm>, attention<S>, fw::mlp<S, fw::gelu>>>;
+
+template <class S>
+gated<S> make_gated(std::uint64_t seed = 3) {
+  fw::rng random{seed};
+  return gated<S>::make({.vocab = 31, .width = 24, .depth = 2, .heads = 3, .hidden = 40}, random);
+}
+template <class S>
+plain<S> make_plain(std::uint64_t seed = 3) {
+  fw::rng random{seed};
+  return plain<S>::make({.vocab = 31, .width = 24, .depth = 2, .heads = 3, .bias = fw::biases::all, .head = fw::tying::tied}, random);
+}
+
+inline std::vector<Index> ids(Index count, Index vocab, std::uint64_t seed) {
+  fw::rng random{seed};
+  std::vector<Index> r;
+  for (Index i = 0; i < count; ++i) r.push_back(static_cast<Index>(random.below(static_cast<std::uint64_t>(vocab))));
+  return r;
+}
+inline fw::tokens batch_of(std::initializer_list<Index> lengths, Index vocab, std::uint64_t seed) {
+  const fw::sequences rows(lengths);
+  return {ids(rows.rows(), vocab, seed), rows};
+}
+
+template <class A, class B>
+bool same_bits(const A& a, const B& b) {
+  if (a.rows() != b.rows() || a.cols() != b.cols()) return false;
+  for (Index i = 0; i < a.rows(); ++i)
+    if (std::memcmp(a.row(i), b.row(i), static_cast<std::size_t>(a.cols()) * sizeof(*a.row(i))) != 0) return false;
+  return true;
+}
+
+template <class Model>
+std::vector<fw::matrix<typename Model::scalar>> parameters_of(const Model& model) {
+  std::vector<fw::matrix<typename Model::scalar>> all;
+  fw::for_each_parameter(model, [&](const auto& p) { all.emplace_back(p.value()); });
+  return all;
+}
+
+}  // namespace small
