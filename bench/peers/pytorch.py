@@ -6,8 +6,9 @@
 float32, eager, one thread (--threads changes it). A row runs for about S seconds (default 1) and at least 5 times; the median is
 reported. GFLOP/s count what the formula needs, as in bench/: 2mnk for a product; 4 n^2 d for attention, of which causal counts the
 visible half, and 2.5 times that for its backward; for a training step 6 x multiplied weights x tokens plus attention. Decoding
-counts the bytes of the weights. The models are formwork's, written as a PyTorch user would: (out x in) weights by
-nn.Linear, scaled_dot_product_attention, fused AdamW. --compile runs the models through torch.compile (needs a C++ compiler).
+counts the bytes of the weights. The models and steps are formwork's, written as a PyTorch user would: (out x in) weights by
+nn.Linear, scaled_dot_product_attention, clip_grad_norm_, fused AdamW. --compile runs the models through torch.compile
+(needs a C++ compiler).
 """
 import argparse
 import json
@@ -44,9 +45,8 @@ class Attention(nn.Module):
     def forward(self, x, cache=None, at=0):
         batch, tokens, width = x.shape
         q, k, v = (t.view(batch, tokens, self.heads, -1).transpose(1, 2) for t in self.qkv(x).split(width, dim=2))
-        if self.rotary is not None:
-            cos, sin = (t[at : at + tokens] for t in self.rotary)
-            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        cos, sin = (t[at : at + tokens] for t in self.rotary)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if cache is not None:
             keys, values = cache
             keys[:, :, at : at + tokens], values[:, :, at : at + tokens] = k, v
@@ -85,16 +85,15 @@ class Block(nn.Module):
 
 
 class Gpt(nn.Module):
-    """GPT-2's shape (layer_norm, gelu, learned positions, biases, tied head) or the char model's (rms_norm, rope, gated silu, own head)."""
+    """Rotary positions; GPT-2's shape (layer_norm, gelu, biases, tied head) or the char model's (rms_norm, gated silu, own head)."""
 
     def __init__(self, vocab, width, depth, heads, length, gpt2):
         super().__init__()
-        rotary = None if gpt2 else rope_table(length, width // heads)
+        rotary = rope_table(length, width // heads)
         hidden = 4 * width if gpt2 else (8 * width // 3 + 31) // 32 * 32
         norm = (lambda: nn.LayerNorm(width)) if gpt2 else (lambda: nn.RMSNorm(width, eps=1e-6))
         feedforward = Mlp if gpt2 else GatedMlp
         self.embedding = nn.Embedding(vocab, width)
-        self.positions = nn.Embedding(length, width) if gpt2 else None
         self.blocks = nn.ModuleList(
             Block(norm, Attention(width, heads, gpt2, rotary), feedforward(width, hidden, gpt2)) for _ in range(depth))
         self.norm = norm()
@@ -107,8 +106,6 @@ class Gpt(nn.Module):
 
     def forward(self, tokens, caches=None, at=0):
         x = self.embedding(tokens)
-        if self.positions is not None:
-            x = x + self.positions(torch.arange(at, at + tokens.shape[1]))
         for i, block in enumerate(self.blocks):
             x = block(x, None if caches is None else caches[i], at)
         return self.head(self.norm(x))
@@ -154,6 +151,7 @@ def train_step(gpt2, batch, length, vocab, width, depth, heads, compiled):
     def step():
         optimizer.zero_grad(set_to_none=True)
         F.cross_entropy(run(tokens).view(-1, vocab), targets.view(-1)).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
     return work, step
