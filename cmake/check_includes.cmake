@@ -3,6 +3,7 @@
 #
 # Data flow downwards through one door per floor: a header includes only lower floors and its own folder, and folders of
 # one floor never include each other. Four libraries are kept behind doors of their own.
+cmake_minimum_required(VERSION 3.25)
 
 if(NOT SOURCE)
   cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH SOURCE)

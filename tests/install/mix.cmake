@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # cmake -DCOMPILE=<compiler and flags> -DBINARY=<folder> -P mix.cmake
 # Two objects that exchange a matrix link when both are compiled for one instruction set, and not otherwise.
+cmake_minimum_required(VERSION 3.25)
 file(MAKE_DIRECTORY ${BINARY})
 set(source ${CMAKE_CURRENT_LIST_DIR}/exchange.cpp)
 

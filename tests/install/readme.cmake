@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # cmake -DCOMPILE=<compiler and flags> -DREADME=<file> -DBINARY=<folder> -P readme.cmake
 # The README's programs (its C++ blocks with a main) compile and run.
+cmake_minimum_required(VERSION 3.25)
 file(MAKE_DIRECTORY ${BINARY})
 file(READ ${README} text)
 set(programs 0)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # cmake -DCOMPILE=<compiler and flags> -DSOURCE=<file> -P check.cmake
+cmake_minimum_required(VERSION 3.25)
 file(READ ${SOURCE} text)
 if(NOT text MATCHES "\n// expect: ([^\n]+)\n")
   message(FATAL_ERROR "${SOURCE} needs a line `// expect: <sentence>`")
