@@ -79,8 +79,8 @@ TEST_CASE("output_file keeps the order of small and large writes") {
   std::string all;
   {
     fw::output_file out("test", folder.path("out"));
-    for (const std::size_t bytes : {1, 7, 300'000, 3, 262'140, 4, 1, 262'144, 262'145, 0, 5}) {
-      const std::string part(bytes, static_cast<char>('a' + bytes % 26));
+    for (const int bytes : {1, 7, 300'000, 3, 262'140, 4, 1, 262'144, 262'145, 0, 5}) {
+      const std::string part(static_cast<std::size_t>(bytes), static_cast<char>('a' + bytes % 26));
       out.write(part);
       all += part;
     }
@@ -135,7 +135,7 @@ TEST_CASE("save_text names the path and the reason when it cannot write") {
   CHECK_THROWS_AS(fw::save_text("", "x"), fw::file_error);
   CHECK_THROWS_WITH(fw::save_text(folder.path("none/out"), "x"),
                     "save_text: " + folder.path("none/out") +
-                            ": its folder cannot be used: No such file or directory; needs an existing folder");
+                        ": its folder cannot be used: No such file or directory; needs an existing folder");
   CHECK_THROWS_WITH(fw::save_text(folder.path("file/out"), "x"), ContainsSubstring("is not a folder"));
   CHECK_THROWS_WITH(fw::save_text(folder.path(""), "x"), ContainsSubstring("is no file name"));
   fs::create_directory(folder.path("sub"));
@@ -152,8 +152,10 @@ TEST_CASE("A full disk is a file error with the system's reason") {
     return;
   }
   CHECK_THROWS_AS(fw::save_text("/dev/full", "x"), fw::file_error);
-  CHECK_THROWS_WITH(fw::save_text("/dev/full", "x"), "save_text: /dev/full: cannot be written: No space left on device");
-  CHECK_THROWS_WITH(fw::save_text("/dev/full", std::string(1'000'000, 'x')), ContainsSubstring("No space left on device"));
+  CHECK_THROWS_WITH(fw::save_text("/dev/full", "x"),
+                    "save_text: /dev/full: cannot be written: No space left on device");
+  CHECK_THROWS_WITH(fw::save_text("/dev/full", std::string(1'000'000, 'x')),
+                    ContainsSubstring("No space left on device"));
   CHECK(fs::is_character_file("/dev/full"));
 }
 

@@ -48,12 +48,20 @@ TEST_CASE("A well-formed file is taken, in any order of names and offsets") {
   CHECK(refusal(folder, file_bytes("{}", "")).empty());
   CHECK(refusal(folder, file_bytes("{}      ", "")).empty());
   CHECK(refusal(folder, file_bytes(R"({"__metadata__":{}})", "")).empty());
-  CHECK(refusal(folder, file_bytes(R"({"b":{"dtype":"U8","shape":[3],"data_offsets":[2,5]},"a":{"data_offsets":[0,2],"shape":[2],"dtype":"I8"}})",
-                                   "12345"))
-            .empty());
-  CHECK(refusal(folder, file_bytes(R"({"z":{"dtype":"F64","shape":[0],"data_offsets":[2,2]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"y":{"dtype":"F32","shape":[5,0],"data_offsets":[0,0]}})",
-                                   "123"))
-            .empty());
+  CHECK(
+      refusal(
+          folder,
+          file_bytes(
+              R"({"b":{"dtype":"U8","shape":[3],"data_offsets":[2,5]},"a":{"data_offsets":[0,2],"shape":[2],"dtype":"I8"}})",
+              "12345"))
+          .empty());
+  CHECK(
+      refusal(
+          folder,
+          file_bytes(
+              R"({"z":{"dtype":"F64","shape":[0],"data_offsets":[2,2]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]},"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"y":{"dtype":"F32","shape":[5,0],"data_offsets":[0,0]}})",
+              "123"))
+          .empty());
   CHECK(refusal(folder, file_bytes(R"({"":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "1")).empty());
 }
 
@@ -87,9 +95,14 @@ TEST_CASE("Every changed byte of a small file is taken or refused in one line") 
     for (unsigned n = 1 + draw() % 4; n > 0; --n) {
       const std::size_t at = draw() % changed.size();
       switch (draw() % 3) {
-        case 0: changed[at] = static_cast<char>(draw()); break;
-        case 1: changed.erase(at, 1 + draw() % 9); break;
-        default: changed.insert(at, whole.substr(draw() % whole.size(), draw() % 40));
+        case 0:
+          changed[at] = static_cast<char>(draw());
+          break;
+        case 1:
+          changed.erase(at, 1 + draw() % 9);
+          break;
+        default:
+          changed.insert(at, whole.substr(draw() % whole.size(), draw() % 40));
       }
     }
     (void)refusal(folder, changed);
@@ -141,7 +154,8 @@ TEST_CASE("A header that is not an object of tensors is refused by what it is") 
   says(R"({"a":{}})", R"(tensor "a" has no dtype)");
   says(R"({"a":{"dtype":"F32"}})", R"(tensor "a" has no shape)");
   says(R"({"a":{"dtype":"F32","shape":[2]}})", R"(tensor "a" has no data_offsets)");
-  says(R"({"a":{"dtype":"F32","stride":[2]}})", R"(tensor "a": stride is not known; needs dtype, shape and data_offsets)");
+  says(R"({"a":{"dtype":"F32","stride":[2]}})",
+       R"(tensor "a": stride is not known; needs dtype, shape and data_offsets)");
   says(R"({"a":{"dtype":"F32","dtype":"F32"}})", R"(tensor "a": dtype is there twice)");
   says(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
        R"(tensor "x" is there twice)");
@@ -186,27 +200,34 @@ TEST_CASE("Holes, overlaps and data outside the file are refused") {
   };
   CHECK(two("[0,4]", "[4,8]", 8).empty());
   CHECK(two("[4,8]", "[0,4]", 8).empty());
-  CHECK_THAT(two("[0,4]", "[5,9]", 9), ContainsSubstring("\"b\": data starts at 5 but the data before it ends at 4; needs no holes"));
-  CHECK_THAT(two("[0,4]", "[3,7]", 8), ContainsSubstring("\"b\": data starts at 3 but the data before it ends at 4; needs no overlaps"));
+  CHECK_THAT(two("[0,4]", "[5,9]", 9),
+             ContainsSubstring("\"b\": data starts at 5 but the data before it ends at 4; needs no holes"));
+  CHECK_THAT(two("[0,4]", "[3,7]", 8),
+             ContainsSubstring("\"b\": data starts at 3 but the data before it ends at 4; needs no overlaps"));
   CHECK_THAT(two("[0,4]", "[0,4]", 4), ContainsSubstring("needs no overlaps"));
-  CHECK_THAT(two("[1,5]", "[5,9]", 9), ContainsSubstring("\"a\": data starts at 1 but the data before it ends at 0; needs no holes"));
+  CHECK_THAT(two("[1,5]", "[5,9]", 9),
+             ContainsSubstring("\"a\": data starts at 1 but the data before it ends at 0; needs no holes"));
   CHECK_THAT(two("[0,4]", "[4,8]", 7), ContainsSubstring("need 8 bytes of data but the file has 7; it was cut short"));
   CHECK_THAT(two("[0,4]", "[4,8]", 9), ContainsSubstring("needs an end where the last tensor ends"));
-  CHECK_THAT(two("[0,4]", "[18446744073709551612,18446744073709551616]", 8), ContainsSubstring("not a whole one of 64 bits"));
+  CHECK_THAT(two("[0,4]", "[18446744073709551612,18446744073709551616]", 8),
+             ContainsSubstring("not a whole one of 64 bits"));
   CHECK_THAT(two("[0,4]", "[18446744073709551611,18446744073709551615]", 8), ContainsSubstring("needs no holes"));
 }
 
 TEST_CASE("Sizes whose product overflows are refused before anything is allocated") {
   const scratch_folder folder;
   const auto shaped = [&](const std::string& shape, const std::string& type = "F32") {
-    return refusal(folder, file_bytes(R"({"x":{"dtype":")" + type + R"(","shape":)" + shape + R"(,"data_offsets":[0,8]}})", "12345678"));
+    return refusal(
+        folder,
+        file_bytes(R"({"x":{"dtype":")" + type + R"(","shape":)" + shape + R"(,"data_offsets":[0,8]}})", "12345678"));
   };
   const std::string big = "4294967296";
   CHECK_THAT(shaped("[" + big + "," + big + "]"), ContainsSubstring("is more than any memory"));
   CHECK_THAT(shaped("[" + big + "," + big + "]", "U8"), ContainsSubstring("is more than any memory"));
   CHECK_THAT(shaped("[" + big + "," + big + ",0]"), ContainsSubstring("is more than any memory"));
   CHECK_THAT(shaped("[4611686018427387904]"), ContainsSubstring("is more than any memory"));
-  CHECK_THAT(shaped("[4611686018427387906]"), ContainsSubstring("is more than any memory"));  // 2^62 + 2: × 4 is 8 again
+  CHECK_THAT(shaped("[4611686018427387906]"),
+             ContainsSubstring("is more than any memory"));  // 2^62 + 2: × 4 is 8 again
   CHECK_THAT(shaped("[9223372036854775808]", "U8"), ContainsSubstring("more than any size"));
   CHECK_THAT(shaped("[18446744073709551615]", "U8"), ContainsSubstring("more than any size"));
   CHECK_THAT(shaped("[18446744073709551616]", "U8"), ContainsSubstring("not a whole one of 64 bits"));
@@ -228,7 +249,8 @@ TEST_CASE("A deep header is refused at its first level that does not belong") {
 
 TEST_CASE("A long or strange name is cut and escaped in the error") {
   const scratch_folder folder;
-  CHECK_THAT(refusal(folder, file_bytes("{\"" + std::string(1'000'000, 'n') + "\":1}", "")), ContainsSubstring("nnn…\" is a number"));
+  CHECK_THAT(refusal(folder, file_bytes("{\"" + std::string(1'000'000, 'n') + "\":1}", "")),
+             ContainsSubstring("nnn…\" is a number"));
   CHECK_THAT(refusal(folder, file_bytes(R"({"a\nb":1})", "")), ContainsSubstring("tensor \"a\\x0ab\" is a number"));
   CHECK_THAT(refusal(folder, file_bytes(R"({"a":{"dtype":"\n"}})", "")), ContainsSubstring("dtype is \"\\x0a\""));
 }

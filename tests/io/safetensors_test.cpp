@@ -13,7 +13,9 @@ using fw::Index;
 
 namespace {
 
-std::string reference() { return (std::filesystem::path(__FILE__).parent_path() / "data" / "reference.safetensors").string(); }
+std::string reference() {
+  return (std::filesystem::path(__FILE__).parent_path() / "data" / "reference.safetensors").string();
+}
 
 fw::matrix<double> counted(Index rows, Index cols) {
   fw::matrix<double> m(rows, cols);
@@ -76,7 +78,8 @@ TEST_CASE("The ends of the number types are read") {
   CHECK(brain(0, 2) == -INFINITY);
   CHECK(std::isnan(brain(0, 3)));
   CHECK(file.read_integers<std::int64_t>("ends.I64") ==
-        std::vector<std::int64_t>{std::numeric_limits<std::int64_t>::min(), -1, std::numeric_limits<std::int64_t>::max()});
+        std::vector<std::int64_t>{std::numeric_limits<std::int64_t>::min(), -1,
+                                  std::numeric_limits<std::int64_t>::max()});
   const auto wide = file.read<double>("ends.F64");
   CHECK(wide(0, 0) == 1.0 / 3);
   CHECK(wide(0, 2) == -5e-324);
@@ -96,8 +99,9 @@ TEST_CASE("What was written is read back with the same bits, in any order of typ
   const scratch_folder folder;
   const std::string path = folder.path("model.safetensors");
   fw::matrix<float> weight(counted(3, 5).rows(), 5);
-  for (Index i = 0; i < weight.size(); ++i) weight.data()[i] = std::bit_cast<float>(0x7FC00001u + static_cast<unsigned>(i));  // NaNs
-  const fw::matrix<double> wide = counted(70, 1000);  // more than one chunk
+  for (Index i = 0; i < weight.size(); ++i)
+    weight.data()[i] = std::bit_cast<float>(0x7FC00001u + static_cast<unsigned>(i));  // NaNs
+  const fw::matrix<double> wide = counted(70, 1000);                                  // more than one chunk
   const std::vector<std::uint64_t> state{0, ~std::uint64_t(0)};
   const std::vector<std::int64_t> ids{-1, 5, std::numeric_limits<std::int64_t>::min()};
   const std::map<std::string, std::string> metadata{{"a \"b\"\n\\", "\x01 é"}, {"", ""}};
@@ -107,7 +111,7 @@ TEST_CASE("What was written is read back with the same bits, in any order of typ
     out.add("bytes", std::vector<std::uint8_t>{1, 2, 255});
     out.add("wide", wide, {7, 10, 1000});
     out.add("temporary", counted(2, 2), {4});
-    out.add<double>("columns", wide.cols(3, 2).rows(1, 4));
+    out.add("columns", wide.cols(3, 2).rows(1, 4));
     out.add("state", state);
     out.add("ids é \"", ids, {3, 1});
     out.add("number", fw::matrix<double>(1, 1, 0.1), {});
@@ -171,7 +175,8 @@ TEST_CASE("A tensor that is not there is refused with the names that are") {
 
 TEST_CASE("read_integers refuses fractions and numbers that do not fit") {
   const auto file = fw::safetensors_file::read(reference());
-  CHECK_THROWS_WITH(file.read_integers<std::int64_t>("F32"), ContainsSubstring("tensor \"F32\" is F32; needs whole numbers"));
+  CHECK_THROWS_WITH(file.read_integers<std::int64_t>("F32"),
+                    ContainsSubstring("tensor \"F32\" is F32; needs whole numbers"));
   CHECK_THROWS_WITH(file.read_integers<std::uint64_t>("I8"),
                     ContainsSubstring("tensor \"I8\" holds -3; needs whole numbers of 64 bits"));
   CHECK_THROWS_WITH(file.read_integers<int>("ends.I64"), ContainsSubstring("needs whole numbers of 32 bits"));
@@ -197,7 +202,8 @@ TEST_CASE("A writer refuses what a reader would, and leaves nothing behind") {
   CHECK(folder.files() == 0);
   fw::safetensors_writer out;
   CHECK_THROWS_AS(out.add("x", m, {5}), fw::argument_error);
-  CHECK_THROWS_WITH(out.add("x", m, {5}), "safetensors: tensor \"x\" is (2 × 3) but is to be saved as (5); needs equally many numbers");
+  CHECK_THROWS_WITH(out.add("x", m, {5}),
+                    "safetensors: tensor \"x\" is (2 × 3) but is to be saved as (5); needs equally many numbers");
 }
 
 TEST_CASE("Writing to a full disk is a file error and keeps the old file") {
@@ -217,5 +223,6 @@ TEST_CASE("A file that shrinks after it was opened is a file error") {
   out.save(folder.path("out"));
   const auto file = fw::safetensors_file::read(folder.path("out"));
   std::filesystem::resize_file(folder.path("out"), 200);
-  CHECK_THROWS_WITH(file.read<double>("x"), ContainsSubstring("ends at byte 200") && ContainsSubstring("changed while being read"));
+  CHECK_THROWS_WITH(file.read<double>("x"),
+                    ContainsSubstring("ends at byte 200") && ContainsSubstring("changed while being read"));
 }

@@ -269,16 +269,22 @@ void load_checkpoint(const std::string& path, Model& model, Optimizer& optimizer
   require_composition(file, composition_of(model), verdict::refuse);
   std::vector<std::function<void()>> then;
   staged_numbers staged = stage_model(file, model, {});
+  std::set<std::string> used;
   optimizer.prepare(model);
   optimizer.for_each_state(
       [&]<class S>(const std::string& name, matrix<S>& m) {
-        const tensor_entry& one = file.entry("formwork.optimizer." + name);
+        const tensor_entry& one = file.entry(*used.insert("formwork.optimizer." + name).first);
         file.site().needs(one.rows() == m.rows() && one.cols() == m.cols() && one.type == dtype_of<S>, "tensor \"",
                           one_line(one.name), "\" is ", name_of(one.type), " ", shape_text(one.shape), "; needs ",
                           name_of(dtype_of<S>), " ", shape_text(m));
         staged.add(m.all(), file.read<S>(one.name));
       },
-      [&](const std::string& name, Index& n) { read_value(file, "formwork.optimizer." + name, n, then); });
+      [&](const std::string& name, Index& n) {
+        read_value(file, *used.insert("formwork.optimizer." + name).first, n, then);
+      });
+  for (const tensor_entry& one : file.entries())
+    file.site().needs(one.name.rfind("formwork.optimizer.", 0) != 0 || used.count(one.name) > 0, "has a tensor \"",
+                      one_line(one.name), "\" that the optimizer has no use for; needs the update rules that saved it");
   Index steps = 0;
   read_value(file, "formwork.optimizer_steps", steps, then);
   read_value(file, "formwork.state", state, then);
