@@ -3,6 +3,7 @@
 #include <formwork/contract/mixer.hpp>
 #include <formwork/contract/residual.hpp>
 #include <formwork/layer/builder.hpp>
+#include <formwork/norm/rms_norm.hpp>
 #include <formwork/residual/pre_norm.hpp>
 #include <formwork/tape/fields.hpp>
 #include <formwork/tape/tape.hpp>
@@ -23,7 +24,7 @@ struct block {
                 "formwork: block needs a feed-forward part, such as mlp<S> or gated_mlp<S, silu>");
 
   using scalar = S;
-  using residual_type = pick_t<slot::residual, pre_norm<>, Policy...>;
+  using residual_type = pick_t<slot::residual, pre_norm<rms_norm>, Policy...>;
   using mixer_type = pick_t<slot::mixer, void, Policy...>;
   using feedforward_type = pick_t<slot::feedforward, void, Policy...>;
   using norm_type = typename residual_type::template norm<S>;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/contract/residual.hpp>
-#include <formwork/norm/rms_norm.hpp>
 #include <formwork/tape/ops.hpp>
 
 #include <cmath>
@@ -13,7 +12,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Numerics  the weights that end a branch (place output and down) start smaller by 1/√(2 depth), so that the stream's
 ///           variance does not grow with depth (GPT-2).
 /// Source    Xiong et al., 2002.04745; kexue.fm/archives/9009.
-template <template <class> class Norm = rms_norm>
+template <template <class> class Norm>
 struct pre_norm {
   using plugs_into = slot::residual;
   template <class S>
@@ -33,6 +32,5 @@ struct pre_norm {
     return add(x, branch(n(x)));
   }
 };
-static_assert(residual_policy<pre_norm<>>);
 
 }  // namespace formwork
