@@ -5,6 +5,7 @@
 #include "support/catch.hpp"
 
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include <csignal>
 #include <thread>
@@ -180,4 +181,36 @@ TEST_CASE("A write that the system refuses half-way leaves the old file and no t
                        ": cannot be written: File too large; nothing was saved, an old file is as it was");
   CHECK(folder.content("out") == "old");
   CHECK(folder.files() == 1);
+}
+
+TEST_CASE("A process killed while it saves leaves the old file or the new one, whole") {
+  const scratch_folder folder;
+  const std::string path = folder.path("out");
+  fw::save_text(path, std::string(500'000, 'a'));
+  for (int round = 0; round < 20; ++round) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0)
+      for (char letter = 'a';; letter = letter == 'z' ? 'a' : static_cast<char>(letter + 1))
+        fw::save_text(path, std::string(500'000, letter));
+    ::usleep(static_cast<useconds_t>(500 + 370 * round));
+    ::kill(child, SIGKILL);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    const std::string found = folder.content("out");
+    REQUIRE(found.size() == 500'000);
+    REQUIRE(found.find_first_not_of(found[0]) == std::string::npos);
+  }
+}
+
+TEST_CASE("require_writable refuses what save_text would refuse, and changes nothing") {
+  const scratch_folder folder;
+  fw::require_writable(folder.path("new"));
+  CHECK(folder.files() == 0);
+  folder.write("old", "content");
+  fw::require_writable(folder.path("old"));
+  CHECK(folder.content("old") == "content");
+  CHECK(folder.files() == 1);
+  CHECK_THROWS_WITH(fw::require_writable(folder.path("none/out")), ContainsSubstring("needs an existing folder"));
+  CHECK_THROWS_WITH(fw::require_writable(folder.path("")), ContainsSubstring("is no file name"));
 }

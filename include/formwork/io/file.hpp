@@ -263,6 +263,12 @@ class output_file {
   std::vector<char> buffer_;
 };
 
+/// Tells before a long run what would make its save fail: a missing folder, no permission, a folder of that name. Changes
+/// nothing.
+///
+/// Throws    as output_file.
+inline void require_writable(const std::string& path) { output_file("save", path); }
+
 /// Saves a text under a name, atomically.
 ///
 /// Throws    as output_file.
