@@ -227,5 +227,18 @@ FORMWORK_INLINE dual<T, N> times_normal_cdf(const dual<T, N>& x) {
   const T density = T(0.3989422804014327) * exp(T(-0.5) * v * v);
   return dual<T, N>::chain(times_normal_cdf(v), fma(v, density, cumulative), x);
 }
+template <class T, int N>
+FORMWORK_INLINE sine_cosine<dual<T, N>> sincos(const dual<T, N>& x) {
+  const sine_cosine<T> y = sincos(x.value);
+  return {dual<T, N>::chain(y.sin, y.cos, x), dual<T, N>::chain(y.cos, -y.sin, x)};
+}
+template <class T, int N>
+FORMWORK_INLINE dual<T, N> sin(const dual<T, N>& x) {
+  return sincos(x).sin;
+}
+template <class T, int N>
+FORMWORK_INLINE dual<T, N> cos(const dual<T, N>& x) {
+  return sincos(x).cos;
+}
 
 }  // namespace formwork
