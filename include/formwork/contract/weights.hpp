@@ -32,7 +32,7 @@ struct saved_row {
 ///   slope(score, weight, gradient, saved)   backward: the score's gradient from its weight's
 ///
 /// Laws      blocks of any sizes give one result up to rounding; weight() agrees with step() and finish(); -inf gives 0;
-///           slope matches central differences (tests/kernel/attend_backward_test.cpp).
+///           slope matches central differences (tests/laws/weights_laws.hpp).
 template <class W, class S>
 concept weights_of =
     requires(const W& w, typename W::template row<S>& row, S* scores, Index count, pack<S> p, saved_row<S> saved) {

@@ -115,8 +115,8 @@ enum class start {
 /// The same numbers as an Eigen map, for readable code outside the kernels.
 template <class S>
 auto eigen(view<S> m) {
-  using plain = Eigen::Matrix<std::remove_const_t<S>, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  using type = std::conditional_t<std::is_const_v<S>, const plain, plain>;
+  using dense = Eigen::Matrix<std::remove_const_t<S>, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  using type = std::conditional_t<std::is_const_v<S>, const dense, dense>;
   return Eigen::Map<type, Eigen::Unaligned, Eigen::OuterStride<>>(m.data(), m.rows(), m.cols(), Eigen::OuterStride<>(m.stride()));
 }
 template <class S>

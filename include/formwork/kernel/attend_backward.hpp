@@ -46,10 +46,10 @@ struct attend_backward_head {
   const Policies& policies;
   head_shape shape;
   Index head;
-  query_site first;                ///< the head's first query
+  query_site first;                  ///< the head's first query
   view<const S> q, k, v, out, dout;  ///< this head's columns of this sequence's rows
-  const S *plain, *folded;         ///< row_factors
-  const S* kept;                   ///< of each query, kept_stride apart
+  const S *plain, *folded;           ///< row_factors
+  const S* kept;                     ///< of each query, kept_stride apart
   Index kept_stride;
 
   attend_backward_room<S> room;
@@ -127,13 +127,15 @@ struct attend_backward_head {
       if (cover == coverage::none) continue;
       if (cover == coverage::all || keys_finite)
         accumulate<S, tile_rows, stride, 1>(room.dq + (q0 + r0) * q_stride(), q_stride(), nullptr, hulls[t].size(),
-                                            room.dscores + r0 * stride + hulls[t].first, room.k_rows + hulls[t].first * q_stride());
+                                            room.dscores + r0 * stride + hulls[t].first,
+                                            room.k_rows + hulls[t].first * q_stride());
       else
         for (Index i = 0; i < count; ++i)
           for (const index_range span : seen.spans(i))
             if (!span.empty())
               accumulate<S, 1, stride, 1>(room.dq + (q0 + r0 + i) * q_stride(), q_stride(), nullptr, span.size(),
-                                          room.dscores + (r0 + i) * stride + span.first, room.k_rows + span.first * q_stride());
+                                          room.dscores + (r0 + i) * stride + span.first,
+                                          room.k_rows + span.first * q_stride());
     }
     if (block_cover == coverage::all || queries_finite(q0, rows))
       key_gradients(q0, rows, block, hulls, used);
@@ -145,9 +147,10 @@ struct attend_backward_head {
   void weigh_strip(Index q0, Index r0, const auto& seen, coverage cover, coverage block_cover, index_range hull) {
     const index_range in_use{hull.first, hull.first + padded<S>(hull.size())};
     if (cover != coverage::none) {
-      score_strip<S, tile_rows, stride>(room.weights + r0 * stride, hull, room.q_strips + (q0 + r0) * shape.key_width, room.k_panels,
-                                        shape.key_width);
-      score_strip<S, tile_rows, stride>(room.dscores + r0 * stride, hull, room.dout_strips + (q0 + r0) * shape.head_width, room.v_panels,
+      score_strip<S, tile_rows, stride>(room.weights + r0 * stride, hull, room.q_strips + (q0 + r0) * shape.key_width,
+                                        room.k_panels, shape.key_width);
+      score_strip<S, tile_rows, stride>(room.dscores + r0 * stride, hull,
+                                        room.dout_strips + (q0 + r0) * shape.head_width, room.v_panels,
                                         shape.head_width);
     }
     for (Index i = 0; i < seen.queries; ++i) {
@@ -214,10 +217,10 @@ struct attend_backward_head {
     for (Index i = 0; i < rows; ++i)
       for (const index_range span : seen.spans(i))
         for (Index j = span.first; j < span.last; ++j) {
-          accumulate<S, 1, 1, stride>(room.dv + (block.first + j) * v_stride(), v_stride(), nullptr, 1, room.weights + i * stride + j,
-                                      room.dout_rows + (q0 + i) * v_stride());
-          accumulate<S, 1, 1, stride>(room.dk + (block.first + j) * q_stride(), q_stride(), nullptr, 1, room.dscores + i * stride + j,
-                                      room.q_rows + (q0 + i) * q_stride());
+          accumulate<S, 1, 1, stride>(room.dv + (block.first + j) * v_stride(), v_stride(), nullptr, 1,
+                                      room.weights + i * stride + j, room.dout_rows + (q0 + i) * v_stride());
+          accumulate<S, 1, 1, stride>(room.dk + (block.first + j) * q_stride(), q_stride(), nullptr, 1,
+                                      room.dscores + i * stride + j, room.q_rows + (q0 + i) * q_stride());
         }
   }
 };
@@ -245,22 +248,26 @@ void deliver_gradient(view<S> to, start how, const S* from, Index stride, const 
 /// Source    Dao et al., 2205.14135; Σ weight · dweight = Σ dout · out.
 template <real S, class Policies>
 void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, const_view<S> out, const_view<S> kept,
-                     const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch, const sequences& key_batch,
-                     head_shape shape, const Policies& policies, start dq_start = start::fresh,
-                     start dk_start = start::fresh, start dv_start = start::fresh) {
-  static_assert(decltype(Policies::heads)::tile == head_tile::one, "formwork: these heads meet; they need a strip of all heads");
+                     const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
+                     const sequences& key_batch, head_shape shape, const Policies& policies,
+                     start dq_start = start::fresh, start dk_start = start::fresh, start dv_start = start::fresh) {
+  static_assert(decltype(Policies::heads)::tile == head_tile::one,
+                "formwork: these heads meet; they need a strip of all heads");
   check_attend<S>("attend_backward", out, kept, q, batch, shape);
   check_attend<S>("attend_backward", dout, kept, dq, batch, shape);
   check_keys<S>("attend_backward", k, v, key_batch, shape);
   check_keys<S>("attend_backward", dk, dv, key_batch, shape);
-  const row_factors<S> factors(batch, [&](Index s) { return key_batch.length(s); }, shape, policies);
+  const row_factors<S> factors(
+      batch, [&](Index s) { return key_batch.length(s); }, shape, policies);
 
   const Index size = attend_backward_room<S>(nullptr, shape, batch.longest(), key_batch.longest()).used;
   const scratch<S> rooms(threads() * size);
   parallel_for(batch.count() * shape.key_heads, [&](Index task) {
     const Index s = task / shape.key_heads, key_head = task % shape.key_heads;
     const Index row = batch.first(s), rows = batch.length(s), key_row = key_batch.first(s), keys = key_batch.length(s);
-    const auto queries_of = [=](auto m, Index head, Index width) { return m.rows(row, rows).cols(head * width, width); };
+    const auto queries_of = [=](auto m, Index head, Index width) {
+      return m.rows(row, rows).cols(head * width, width);
+    };
     const auto keys_of = [=](auto m, Index width) { return m.rows(key_row, keys).cols(key_head * width, width); };
 
     const attend_backward_room<S> room(rooms.data() + thread_number() * size, shape, rows, keys);
@@ -284,7 +291,8 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, con
                                         .kept_stride = kept.stride(),
                                         .room = room}
           .run();
-      deliver_gradient<S>(queries_of(dq, head, shape.key_width), dq_start, room.dq, key_stride, factors.plain.data() + row);
+      deliver_gradient<S>(queries_of(dq, head, shape.key_width), dq_start, room.dq, key_stride,
+                          factors.plain.data() + row);
     }
     deliver_gradient<S>(keys_of(dk, shape.key_width), dk_start, room.dk, key_stride, nullptr);
     deliver_gradient<S>(keys_of(dv, shape.head_width), dv_start, room.dv, value_stride, nullptr);

@@ -15,11 +15,11 @@ struct attend_forward_block {
   head_shape shape;
   Index head;
   cached_head<S> cached;
-  query_site first;           ///< of the block's queries
-  view<const S> q;            ///< (queries × key_width)
-  const S* factor;            ///< of each query
-  S* strip;                   ///< [strip][d][Rows]
-  S* sum;                     ///< (queries × value_stride), rows up to whole strips
+  query_site first;  ///< of the block's queries
+  view<const S> q;   ///< (queries × key_width)
+  const S* factor;   ///< of each query
+  S* strip;          ///< [strip][d][Rows]
+  S* sum;            ///< (queries × value_stride), rows up to whole strips
 
   static Index scratch_size(head_shape shape) {
     return query_block * (padded<S>(shape.key_width) + padded<S>(shape.head_width));
@@ -68,7 +68,8 @@ struct attend_forward_block {
 
     score_strip<S, Rows, key_block>(scores, hull, strip + t * Rows * shape.key_width,
                                     cached.panels + seen.block.first * shape.key_width, shape.key_width);
-    if constexpr (!leaves_scores<std::remove_cvref_t<decltype(policies.score)>>) apply_formula(scores, seen, lanes_in_use);
+    if constexpr (!leaves_scores<std::remove_cvref_t<decltype(policies.score)>>)
+      apply_formula(scores, seen, lanes_in_use);
     if (cover == coverage::some || lanes_in_use.last > hull.last)
       for (Index i = 0; i < seen.queries; ++i)
         each_gap(seen.spans(i), lanes_in_use, [row = scores + i * key_block](index_range gap) {
@@ -129,11 +130,13 @@ struct attend_forward_block {
 template <real S, class Policies>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_cache<S>& cache, const sequences& batch,
                     head_shape shape, const Policies& policies) {
-  static_assert(decltype(Policies::heads)::tile == head_tile::one, "formwork: these heads meet; they need a strip of all heads");
+  static_assert(decltype(Policies::heads)::tile == head_tile::one,
+                "formwork: these heads meet; they need a strip of all heads");
   check_attend<S>("attend_forward", out, kept, q, batch, shape);
-  require(cache.count() == batch.count(), "attend_forward: ", batch.count(), " sequences of queries but ", cache.count(),
-          " of keys; needs as many");
-  const row_factors<S> factors(batch, [&](Index s) { return cache.length(s); }, shape, policies);
+  require(cache.count() == batch.count(), "attend_forward: ", batch.count(), " sequences of queries but ",
+          cache.count(), " of keys; needs as many");
+  const row_factors<S> factors(
+      batch, [&](Index s) { return cache.length(s); }, shape, policies);
   const auto run = [&]<int Rows>(std::integral_constant<int, Rows>, Index s, Index head, index_range rows, S* room) {
     const Index row = batch.first(s) + rows.first;
     attend_forward_block<S, Rows, Policies> block{
@@ -169,8 +172,8 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
 /// Shapes    k (key rows × key_heads · key_width), v (key rows × key_heads · head_width); key_batch is the queries' own batch,
 ///           but for attention to other sequences.
 template <real S, class Policies>
-void attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
-                    const sequences& key_batch, head_shape shape, const Policies& policies) {
+void attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v,
+                    const sequences& batch, const sequences& key_batch, head_shape shape, const Policies& policies) {
   check_attend<S>("attend_forward", out, kept, q, batch, shape);
   check_keys<S>("attend_forward", k, v, key_batch, shape);
   attend_forward(out, kept, q, key_value_cache<S>(k, v, key_batch, shape), batch, shape, policies);

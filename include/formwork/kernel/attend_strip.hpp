@@ -168,11 +168,11 @@ struct row_factors {
 template <real S>
 void check_attend(const char* name, view<const S> out, view<const S> kept, view<const S> q, const sequences& batch,
                   head_shape shape) {
-  require(shape.heads > 0 && shape.key_heads > 0 && shape.heads % shape.key_heads == 0, name, ": ", shape.heads, " heads on ",
-          shape.key_heads, " key heads; needs heads to be a multiple of key heads");
+  require(shape.heads > 0 && shape.key_heads > 0 && shape.heads % shape.key_heads == 0, name, ": ", shape.heads,
+          " heads on ", shape.key_heads, " key heads; needs heads to be a multiple of key heads");
   const auto needs = [&](const char* what, view<const S> x, Index cols) {
-    require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (", batch.rows(),
-            " × ", cols, ")");
+    require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (",
+            batch.rows(), " × ", cols, ")");
   };
   needs("q", q, shape.heads * shape.key_width);
   needs("the output", out, shape.heads * shape.head_width);
@@ -181,8 +181,8 @@ void check_attend(const char* name, view<const S> out, view<const S> kept, view<
 template <real S>
 void check_keys(const char* name, view<const S> k, view<const S> v, const sequences& batch, head_shape shape) {
   const auto needs = [&](const char* what, view<const S> x, Index cols) {
-    require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (", batch.rows(),
-            " × ", cols, ")");
+    require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (",
+            batch.rows(), " × ", cols, ")");
   };
   needs("k", k, shape.key_heads * shape.key_width);
   needs("v", v, shape.key_heads * shape.head_width);

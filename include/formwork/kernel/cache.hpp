@@ -33,9 +33,9 @@ bool copy_padded(S* to, Index stride, const_view<S> from) {
 /// The keys and values of one key head of one sequence, as the tiles read them.
 template <real S>
 struct cached_head {
-  const S* panels;               ///< keys: panel p holds keys p tile_cols ..., element [d][key], key_width × tile_cols
-  const S* values;               ///< rows of value_stride numbers, zero past the head width
-  const unsigned char* finite;   ///< for each key_block: whether all its values are finite
+  const S* panels;              ///< keys: panel p holds keys p tile_cols ..., element [d][key], key_width × tile_cols
+  const S* values;              ///< rows of value_stride numbers, zero past the head width
+  const unsigned char* finite;  ///< for each key_block: whether all its values are finite
   Index length;
   Index value_stride;
 };
@@ -52,7 +52,8 @@ class key_value_cache {
   key_value_cache() = default;
   /// Room for `capacity` keys of each of `count` sequences, allocated at once.
   key_value_cache(Index count, Index capacity, head_shape shape) : shape_(shape) {
-    require(count >= 0 && capacity >= 0, "key_value_cache: ", count, " sequences of ", capacity, " keys; needs both >= 0");
+    require(count >= 0 && capacity >= 0, "key_value_cache: ", count, " sequences of ", capacity,
+            " keys; needs both >= 0");
     allocate(sequences::equal(count, capacity));
     numbers_.fill(S(0));
   }
@@ -103,15 +104,18 @@ class key_value_cache {
   static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
   static Index blocks_in(Index keys) { return (keys + key_block - 1) / key_block; }
   Index value_stride() const { return padded<S>(shape_.head_width); }
-  Index panels_size(Index keys) const { return (keys + tile_cols<S> - 1) / tile_cols<S> * tile_cols<S> * shape_.key_width; }
+  Index panels_size(Index keys) const {
+    return (keys + tile_cols<S> - 1) / tile_cols<S> * tile_cols<S> * shape_.key_width;
+  }
   Index head_size(Index keys) const { return panels_size(keys) + keys * value_stride(); }
   std::size_t flag(Index sequence, Index key_head) const {
     return at(flags_[at(sequence)] + key_head * blocks_in(capacity(sequence)));
   }
 
   void allocate(const sequences& room) {
-    require(shape_.key_heads > 0 && shape_.key_width > 0 && shape_.head_width > 0, "key_value_cache: ", shape_.key_heads,
-            " key heads of width ", shape_.key_width, ", values of width ", shape_.head_width, "; needs all > 0");
+    require(shape_.key_heads > 0 && shape_.key_width > 0 && shape_.head_width > 0,
+            "key_value_cache: ", shape_.key_heads, " key heads of width ", shape_.key_width, ", values of width ",
+            shape_.head_width, "; needs all > 0");
     Index numbers = 0, flags = 0;
     for (Index s = 0; s < room.count(); ++s) {
       capacities_.push_back(room.length(s));
