@@ -91,6 +91,9 @@ TEST_CASE("dual: a dual of duals gives the second derivative") {
   CHECK(exp(x).slope.slope.value == Approx(std::exp(0.7)));
   const double t = std::tanh(0.7);
   CHECK(tanh(x).slope.slope.value == Approx(-2 * t * (1 - t * t)));
+  const double density = 0.3989422804014327 * std::exp(-0.7 * 0.7 / 2), s = 1 / (1 + std::exp(-0.7));
+  CHECK(times_normal_cdf(x).slope.slope.value == Approx(density * (2 - 0.7 * 0.7)));
+  CHECK(times_sigmoid(x).slope.slope.value == Approx(s * (1 - s) * (2 + 0.7 * (1 - 2 * s))));
 }
 
 TEST_CASE("dual: at a corner the documented slope is taken") {

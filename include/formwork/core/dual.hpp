@@ -200,11 +200,15 @@ FORMWORK_INLINE dual<T, N> sigmoid(const dual<T, N>& x) {
   const T y = sigmoid(x.value);
   return dual<T, N>::chain(y, y * (T(1) - y), x);
 }
-/// silu' = s + x s (1 - s) with s = sigmoid(x).
+/// (x s)' = s + x s (1 - s) with s = sigmoid(x).
 template <class T, int N>
 FORMWORK_INLINE dual<T, N> times_sigmoid(const dual<T, N>& x) {
-  const T s = sigmoid(x.value), y = times_sigmoid(x.value);
-  return dual<T, N>::chain(y, fma(y, T(1) - s, s), x);
+  const times_function<T> y = times_sigmoid_parts(x.value);
+  return dual<T, N>::chain(y.product, fma(y.product, T(1) - y.function, y.function), x);
+}
+template <class T, int N>
+FORMWORK_INLINE times_function<dual<T, N>> times_sigmoid_parts(const dual<T, N>& x) {
+  return {times_sigmoid(x), sigmoid(x)};
 }
 template <class T, int N>
 FORMWORK_INLINE dual<T, N> softplus(const dual<T, N>& x) {
@@ -219,13 +223,17 @@ template <class T, int N>
 FORMWORK_INLINE dual<T, N> erfc(const dual<T, N>& x) {
   return dual<T, N>::chain(erfc(x.value), T(-1.1283791670955126) * exp(-x.value * x.value), x);
 }
-/// gelu' = Φ(x) + x e^(-x²/2)/√(2π).
+/// (x Φ)' = Φ + x Φ', Φ'' = -x Φ'.
+template <class T, int N>
+FORMWORK_INLINE normal_parts<dual<T, N>> times_normal_cdf_parts(const dual<T, N>& x) {
+  using D = dual<T, N>;
+  const normal_parts<T> y = times_normal_cdf_parts(x.value);
+  return {D::chain(y.product, fma(x.value, y.density, y.cdf), x), D::chain(y.cdf, y.density, x),
+          D::chain(y.density, -x.value * y.density, x)};
+}
 template <class T, int N>
 FORMWORK_INLINE dual<T, N> times_normal_cdf(const dual<T, N>& x) {
-  const T v = x.value;
-  const T cumulative = T(0.5) * erfc(T(-0.70710678118654752) * v);
-  const T density = T(0.3989422804014327) * exp(T(-0.5) * v * v);
-  return dual<T, N>::chain(times_normal_cdf(v), fma(v, density, cumulative), x);
+  return times_normal_cdf_parts(x).product;
 }
 template <class T, int N>
 FORMWORK_INLINE sine_cosine<dual<T, N>> sincos(const dual<T, N>& x) {

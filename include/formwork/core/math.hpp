@@ -251,12 +251,15 @@ FORMWORK_INLINE pack<S, N> sigmoid(pack<S, N> x) {
   return pack<S, N>(1) / (pack<S, N>(1) + exp(-x));
 }
 
-/// x sigmoid(x), which as a policy is `silu` (activation/silu.hpp).
-///
-/// Numerics  ≤ 3 ULP.
-/// Source    Elfwing et al., 1702.03118.
+/// A product with a function, beside that function.
+template <class P>
+struct times_function {
+  P product, function;
+};
+
+/// x sigmoid(x) and sigmoid(x), from one exponential.
 template <real S, int N>
-FORMWORK_INLINE pack<S, N> times_sigmoid(pack<S, N> x) {
+FORMWORK_INLINE times_function<pack<S, N>> times_sigmoid_parts(pack<S, N> x) {
   using P = pack<S, N>;
   using numbers = elementary<S>;
   // far below zero e^-x overflows before the result underflows: there both sides of the quotient are scaled down
@@ -265,8 +268,17 @@ FORMWORK_INLINE pack<S, N> times_sigmoid(pack<S, N> x) {
   const P c = max(-above, P(numbers::exp_lowest));
   power_of_two<P> p;
   const P n = p.round(c, P(numbers::log2_e));
-  const P e = p.times(w * exp_reduced(without_powers(c, n)));
-  return above * w / (w + e);
+  const P e = w + p.times(w * exp_reduced(without_powers(c, n)));
+  return {above * w / e, w / e};
+}
+
+/// x sigmoid(x), which as a policy is `silu` (activation/silu.hpp).
+///
+/// Numerics  ≤ 3 ULP.
+/// Source    Elfwing et al., 1702.03118.
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> times_sigmoid(pack<S, N> x) {
+  return times_sigmoid_parts(x).product;
 }
 
 /// log of 2^k (1 + f) for f in [√½ - 1, √2 - 1].
@@ -373,17 +385,22 @@ FORMWORK_INLINE P square_rest(P x, P square) {
 #endif
 }
 
-/// y e^(-factor x²) for a factor 1 or 1/2: the square's rounding error joins the reduced argument.
+/// e^(-factor x²) for a factor 1 or 1/2: the square's rounding error joins the reduced argument.
 template <class P>
-FORMWORK_INLINE P times_exp_minus_square(P y, P x, typename P::scalar factor) {
+struct exp_minus_square {
   using numbers = elementary<typename P::scalar>;
-  const P square = x * x, c = P(-factor) * square;
-  power_of_two<P> p;
-  const P n = p.round(c, P(numbers::log2_e));
-  const P low = fma(n, P(-numbers::ln2_low), P(-factor) * square_rest(x, square));
-  const P r = fma(n, P(-numbers::ln2_high), c) + low;
-  return p.times(fma(y, expm1_reduced(r), y));
-}
+  power_of_two<P> power;
+  P beyond_one;
+
+  FORMWORK_INLINE exp_minus_square(P x, typename P::scalar factor) {
+    const P square = x * x, c = P(-factor) * square;
+    const P n = power.round(c, P(numbers::log2_e));
+    const P low = fma(n, P(-numbers::ln2_low), P(-factor) * square_rest(x, square));
+    beyond_one = expm1_reduced(fma(n, P(-numbers::ln2_high), c) + low);
+  }
+  /// y e^(-factor x²).
+  FORMWORK_INLINE P times(P y) const { return power.times(fma(y, beyond_one, y)); }
+};
 
 /// t (1 + q series(q)) with t = top/(x + shift) and q = 1 - step t, for x ≥ 0: erfc(x) e^(x²) by the numbers of erfc,
 /// erfc(x/√2) e^(x²/2) / 2 by those of gelu. top and step were searched so that the constant is 1 to 2^-34 (double: 2^-62).
@@ -409,7 +426,7 @@ template <real S, int N>
 FORMWORK_INLINE pack<S, N> erfc(pack<S, N> x) {
   using P = pack<S, N>;
   const P a = min(abs(x), P(elementary<S>::erfc_highest));
-  const P y = times_exp_minus_square(erfcx_positive(a), a, 1);
+  const P y = exp_minus_square<P>(a, 1).times(erfcx_positive(a));
   return select(x < P(0), P(2) - y, y);
 }
 
@@ -421,8 +438,24 @@ FORMWORK_INLINE pack<S, N> erf(pack<S, N> x) {
   using P = pack<S, N>;
   const P a = min(abs(x), P(elementary<S>::erfc_highest));
   const P near = a * polynomial(a * a, elementary<S>::erf_series);
-  const P far = P(1) - times_exp_minus_square(erfcx_positive(a), a, 1);
+  const P far = P(1) - exp_minus_square<P>(a, 1).times(erfcx_positive(a));
   return copysign(select(a < P(0.75), near, far), x);
+}
+
+/// x Φ(x), Φ(x) and Φ'(x) = e^(-x²/2)/√(2π) of the standard normal distribution, from one exponential.
+template <class P>
+struct normal_parts {
+  P product, cdf, density;
+};
+template <real S, int N>
+FORMWORK_INLINE normal_parts<pack<S, N>> times_normal_cdf_parts(pack<S, N> x) {
+  using P = pack<S, N>;
+  using numbers = elementary<S>;
+  const P a = min(abs(x), P(numbers::gelu_highest));
+  const P y = gaussian_tail(a, numbers::gelu_shift, numbers::gelu_top, numbers::gelu_step, numbers::gelu_series);
+  const exp_minus_square<P> e(a, S(0.5));
+  const P tail = e.times(y);
+  return {max(x, P(0)) - e.times(a * y), select(x < P(0), tail, P(1) - tail), e.times(P(0.3989422804014327))};
 }
 
 /// x Φ(x) = x/2 (1 + erf(x/√2)), which as a policy is `gelu` (activation/gelu.hpp), as max(x, 0) - |x| Φ(-|x|).
@@ -431,11 +464,7 @@ FORMWORK_INLINE pack<S, N> erf(pack<S, N> x) {
 /// Source    Hendrycks and Gimpel, 1606.08415, the exact form.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> times_normal_cdf(pack<S, N> x) {
-  using P = pack<S, N>;
-  using numbers = elementary<S>;
-  const P a = min(abs(x), P(numbers::gelu_highest));
-  const P y = gaussian_tail(a, numbers::gelu_shift, numbers::gelu_top, numbers::gelu_step, numbers::gelu_series);
-  return max(x, P(0)) - times_exp_minus_square(a * y, a, S(0.5));
+  return times_normal_cdf_parts(x).product;
 }
 
 /// A sine and a cosine.
