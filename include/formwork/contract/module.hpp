@@ -35,6 +35,7 @@ struct sizes {
   Index hidden = 0;       ///< of the feed-forward part; 0: 4 width, or 8/3 width for gated ones, in whole 32s
   biases bias = biases::none;
   tying head = tying::own;
+  double dropout = 0;     ///< of each branch's output, while training
   std::vector<int> pattern = {};  ///< which of a stack's layer kinds each block is; empty: the first kind
 };
 

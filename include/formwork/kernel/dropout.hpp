@@ -15,7 +15,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Throws    argument_error where the rows are not those of the sequences.
 /// Source    Srivastava et al., JMLR 15 (2014), inverted.
 template <real S>
-void dropout(view<S> sum, start how, const_view<S> x, const dropout_mask& mask, const sequences& rows) {
+void apply_dropout(view<S> sum, start how, const_view<S> x, const dropout_mask& mask, const sequences& rows) {
   using P = pack<S>;
   require(x.rows() == rows.rows(), "dropout: x is ", shape_text(x), " but the sequences have ", rows.rows(), " rows");
   const Index n = sum.cols(), stride = padded<S>(n);
@@ -40,13 +40,13 @@ void dropout(view<S> sum, start how, const_view<S> x, const dropout_mask& mask, 
 /// y = x ⊙ factor. y may be x.
 template <real S>
 void dropout_forward(view<S> y, const_view<S> x, const dropout_mask& mask, const sequences& rows) {
-  dropout(y, start::fresh, x, mask, rows);
+  apply_dropout(y, start::fresh, x, mask, rows);
 }
 
 /// dx = dy ⊙ factor, the same. dx may be dy.
 template <real S>
 void dropout_backward(view<S> dx, const_view<S> dy, const dropout_mask& mask, const sequences& rows, start how = start::fresh) {
-  dropout(dx, how, dy, mask, rows);
+  apply_dropout(dx, how, dy, mask, rows);
 }
 
 }  // namespace formwork

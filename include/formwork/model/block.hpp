@@ -3,6 +3,7 @@
 #include <formwork/contract/mixer.hpp>
 #include <formwork/contract/residual.hpp>
 #include <formwork/layer/builder.hpp>
+#include <formwork/layer/dropout.hpp>
 #include <formwork/norm/rms_norm.hpp>
 #include <formwork/residual/pre_norm.hpp>
 #include <formwork/tape/fields.hpp>
@@ -38,6 +39,7 @@ struct block {
   mixer_type mix;
   feedforward_type feed;
   residual_type residual = {};
+  dropout drop1 = {}, drop2 = {};  ///< of what each branch adds
 
   template <class... Value>
   static block make(const builder& b, const Value&... value) {
@@ -45,14 +47,16 @@ struct block {
     (assign_value(value, residual), ...);
     const builder here = b.at(b.site, residual);
     return {norm_type::make(b.sizes.width), norm_type::make(b.sizes.width), mixer_type::make(here, value...),
-            feedforward_type::make(here, value...), residual.at(b.site)};
+            feedforward_type::make(here, value...), residual.at(b.site),
+            dropout{b.sizes.dropout, 2 * static_cast<std::uint64_t>(b.site.layer)},
+            dropout{b.sizes.dropout, 2 * static_cast<std::uint64_t>(b.site.layer) + 1}};
   }
 
   /// Without a state: whole sequences. With one: the next tokens of each.
   template <class... State>
   var<S> operator()(const var<S>& x, State&... st) const {
-    const auto mixed = residual.join(x, norm1, [&](const var<S>& u) { return mix(u, st...); });
-    return residual.join(mixed, norm2, [&](const var<S>& u) { return feed(u); });
+    const auto mixed = residual.join(x, norm1, [&](const var<S>& u) { return drop1(mix(u, st...)); });
+    return residual.join(mixed, norm2, [&](const var<S>& u) { return drop2(feed(u)); });
   }
 
   state make_state(state_sizes room) const { return mix.make_state(room); }
