@@ -3,29 +3,31 @@
 #include <formwork/contract/module.hpp>
 #include <formwork/core/error.hpp>
 
+#include <cxxabi.h>
+
 #include <concepts>
+#include <cstdlib>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 
 namespace formwork::inline FORMWORK_ABI {
 
-template <class T>
-constexpr std::string_view type_signature() {
-  return __PRETTY_FUNCTION__;
-}
-
-/// A type as its user wrote it, but with aliases spelled out: "block<float, pre_norm<rms_norm>, mlp<float, gelu>>".
+/// A type as its user wrote it, but with aliases and defaults spelled out: "block<float, pre_norm<rms_norm>, mlp<float, gelu>>".
 ///
-/// Differs   from __PRETTY_FUNCTION__: no namespaces of ours, no anonymous ones, one way to set spaces.
+/// Differs   from the demangled name, which every compiler forms alike: no namespaces of ours, no anonymous ones, one way to
+///           set spaces.
 template <class T>
 std::string type_text() {
-  std::string s(type_signature<T>());
-  const std::size_t first = s.find("T = ") + 4, semicolon = s.find(';', first);
-  s = s.substr(first, (semicolon == std::string::npos ? s.rfind(']') : semicolon) - first);
+  std::string s = typeid(T).name();
+  int status = 0;
+  if (char* demangled = abi::__cxa_demangle(s.c_str(), nullptr, nullptr, &status)) {
+    s = demangled;
+    std::free(demangled);
+  }
   const std::string tag = std::string(abi_tag) + "::";
-  for (const std::string_view noise :
-       {std::string_view("formwork::"), std::string_view(tag), std::string_view("{anonymous}::"),
-        std::string_view("(anonymous namespace)::"), std::string_view(" ")})
+  for (const std::string_view noise : {std::string_view("formwork::"), std::string_view(tag),
+                                       std::string_view("(anonymous namespace)::"), std::string_view(" ")})
     for (std::size_t at = 0; (at = s.find(noise, at)) != std::string::npos;) s.erase(at, noise.size());
   for (std::size_t at = 0; (at = s.find(',', at)) != std::string::npos;) s.insert(++at, " ");
   return s;
