@@ -17,6 +17,7 @@
 #include <formwork/kernel/cross_entropy.hpp>
 #include <formwork/kernel/dropout.hpp>
 #include <formwork/kernel/elementwise.hpp>
+#include <formwork/kernel/epilogue.hpp>
 #include <formwork/kernel/normalize.hpp>
 #include <formwork/kernel/panel.hpp>
 #include <formwork/kernel/product.hpp>

@@ -32,9 +32,13 @@ struct cross_entropy_head {
   Index width() const { return layout == head_layout::width_by_vocab ? weight.rows() : weight.cols(); }
 };
 
-/// Rows of logits that exist at a time: as many as 1 MB of floats holds, but enough to multiply at full speed.
-constexpr Index cross_entropy_rows(Index vocab) {
-  return std::clamp<Index>((Index(1) << 18) / std::max<Index>(vocab, 1), 128, 1024);
+/// Rows of logits that exist at a time: all where they fit in 1 MB of floats, else at most half of them and about 256, which
+/// multiply at full speed. A choice of speed only: no bit depends on it.
+constexpr Index cross_entropy_rows(Index counted, Index vocab) {
+  const Index cheap = (Index(1) << 18) / std::max<Index>(vocab, 1);
+  if (counted <= cheap) return counted;
+  const Index most = std::max<Index>(cheap, 256), chunks = std::max<Index>((counted + most - 1) / most, 2);
+  return (counted + chunks - 1) / chunks;
 }
 
 /// Some counted rows of a batch, gathered: their logits, and in training their share of the gradients.
@@ -158,8 +162,8 @@ pooled_vector<Index> counted_rows(const_view<S> hidden, const cross_entropy_head
   return counted;
 }
 
-/// The loss of hidden · head against the targets, and in the same pass its gradients: of the logits at most 128 rows, or
-/// 1 MB of floats, exist at a time. dhidden and dhead may be empty where they are not wanted.
+/// The loss of hidden · head against the targets, and in the same pass its gradients: of the logits about 256 rows, at
+/// most half of them, or 1 MB of floats exist at a time. dhidden and dhead may be empty where they are not wanted.
 ///
 ///   loss = Σ over counted rows of (lse_i - logit_i,target_i), over their number for the mean;  lse_i = log Σ_j exp(logit_ij)
 ///   dhidden_i = c (softmax_i - onehot_i) headᵀ,  dhead = Σ_i hidden_iᵀ c (softmax_i - onehot_i),  c = upstream [/ counted rows]
@@ -186,12 +190,11 @@ double cross_entropy_forward_backward(view<S> dhidden, view<S> dhead, std::type_
     return 0;
   }
   const double share = how == reduction::mean ? 1 / static_cast<double>(count) : 1;
-  const Index most = cross_entropy_rows(head.vocab()), chunks = (count + most - 1) / most, rows = (count + chunks - 1) / chunks;
+  const Index rows = cross_entropy_rows(count, head.vocab());
   cross_entropy_chunk<S> chunk(head, rows);
   compensated_sum loss;
   for (Index first = 0; first < count; first += rows) {
-    const auto part = std::span<const Index>(counted).subspan(static_cast<std::size_t>(first),
-                                                              static_cast<std::size_t>(std::min(rows, count - first)));
+    const std::span<const Index> part(counted.data() + first, static_cast<std::size_t>(std::min(rows, count - first)));
     chunk.forward(loss, lse, hidden, targets, part, upstream * share);
     chunk.gradients(dhidden, dhead, part, dhidden_start, first == 0 ? dhead_start : start::continued);
   }

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#include <formwork/activation.hpp>
+
+#include "laws/activation_laws.hpp"
+
+namespace fw = formwork;
+
+namespace {
+
+/// The smallest activation: what a newcomer writes.
+struct cube {
+  using plugs_into = fw::slot::activation;
+  template <class T>
+  T operator()(T x) const {
+    return x * x * x;
+  }
+};
+static_assert(fw::activation_policy<cube>);
+
+struct not_an_activation {
+  using plugs_into = fw::slot::score;
+  template <class T>
+  T operator()(T x) const {
+    return x;
+  }
+};
+static_assert(!fw::activation_policy<not_an_activation>);
+
+template <class Activation>
+void check_numbers(const std::vector<std::array<double, 3>>& table) {
+  for (const auto& [x, y, slope] : table) {
+    const auto [value, derivative] = laws::value_and_slope<double>(Activation{}, x);
+    CAPTURE(x);
+    CHECK(std::abs(value - y) <= 1e-14 * std::abs(y));
+    CHECK(std::abs(derivative - slope) <= 1e-14 * std::abs(slope));
+  }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("activations keep their laws", "", fw::gelu, fw::silu, fw::relu2, cube) { laws::activation_laws(TestType{}); }
+
+// x, value, slope, by mpmath with 40 digits.
+TEST_CASE("gelu is x times the normal distribution function, its far tail included") {
+  check_numbers<fw::gelu>({{0, 0, .5},
+                           {1, .8413447460685429485852, 1.083315470587686298383},
+                           {-1, -.1586552539314570514148, -.08331547058768629838306},
+                           {3, 2.99595030590510971642, 1.011945647204183927},
+                           {-8, -4.976768459417427298813e-15, -3.979607261086795989125e-14}});
+}
+
+TEST_CASE("silu is x over 1 + exp(-x)") {
+  check_numbers<fw::silu>({{0, 0, .5},
+                           {1, .7310585786300048792512, .9276705118714867317886},
+                           {-1, -.2689414213699951207488, .07232948812851326821142},
+                           {-20, -4.122307236380407162862e-8, -3.916191866064678329162e-8}});
+}
+
+TEST_CASE("relu2 is the square of the positive part, with slope 0 at 0") {
+  check_numbers<fw::relu2>({{0, 0, 0}, {-3, 0, 0}, {1.5, 2.25, 3}, {1e-3, 1e-6, 2e-3}});
+}
