@@ -57,7 +57,9 @@ struct call {
 
 void add_options(CLI::App& app, run& r, call& c) {
   const auto positive = CLI::Range(Index(1), Index(1) << 40), count = CLI::Range(Index(0), Index(1) << 40);
-  app.add_option("--text", c.text, "files to learn from; default: this library's own headers and README");
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.add_option("--text", c.text, "files to learn from; default: this library's own headers and README")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_option("--save", c.save, "where the model goes; the loss curve goes beside it as .csv and .svg")->capture_default_str();
   auto* resume = app.add_option("--resume", c.resume, "continue, bit for bit, a run that was saved");
   const auto of_the_run = [&](const char* name, auto& value, const char* help, const CLI::Validator& check) {
