@@ -59,6 +59,7 @@ class matrix {
   /// Uninitialised.
   matrix(Index rows, Index cols) : rows_(rows), cols_(cols) {
     require(rows >= 0 && cols >= 0, "matrix: ", rows, " × ", cols, " is not a size; needs both >= 0");
+    require(rows == 0 || cols <= (Index(1) << 45) / Index(sizeof(S)) / rows, "matrix: ", rows, " × ", cols, " does not fit");
     if (rows > 0 && cols > 0) data_ = static_cast<S*>(pool::instance().take(static_cast<std::size_t>(rows * cols) * sizeof(S)));
   }
   matrix(Index rows, Index cols, S value) : matrix(rows, cols) { fill(value); }

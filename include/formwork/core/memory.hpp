@@ -37,6 +37,7 @@ class pool {
 
   void* take(std::size_t bytes) {
     const int c = size_class(bytes);
+    if (c >= classes) throw std::bad_alloc();
     const std::scoped_lock lock(mutex_);
     for (int at = c; at < classes; ++at)
       if (void* block = free_[at]) {
@@ -97,7 +98,7 @@ class pool {
   // Eight classes an octave from 64 bytes up: at most 1/8 of a block is unused.
   static constexpr int per_octave = 8, octaves = 40, classes = per_octave * octaves;
   static int size_class(std::size_t bytes) {
-    const std::size_t lines = std::max<std::size_t>((bytes + alignment - 1) / alignment, 1);
+    const std::size_t lines = std::max<std::size_t>(bytes / alignment + (bytes % alignment != 0), 1);
     if (lines <= per_octave) return static_cast<int>(lines) - 1;
     const int shift = static_cast<int>(std::bit_width(lines - 1)) - 4;
     return shift * per_octave + static_cast<int>((lines - 1) >> shift);
