@@ -501,11 +501,25 @@ FORMWORK_INLINE sine_cosine<pack<double, N>> sincos_small(pack<double, N> x) {
           from_words<P>(to_words(select(even, c, s)) ^ (((quadrant + 1) & 2) << 62))};
 }
 
+/// y where |x| ≤ 2^20, the standard library's sine and cosine in the other lanes.
+template <class P>
+[[gnu::noinline]] sine_cosine<P> sincos_anywhere(P x, sine_cosine<P> y) {
+  using S = typename P::scalar;
+  alignas(64) S lane[P::size], sine[P::size], cosine[P::size];
+  x.store(lane);
+  for (int l = 0; l < P::size; ++l) {
+    sine[l] = std::sin(lane[l]);
+    cosine[l] = std::cos(lane[l]);
+  }
+  const auto small = abs(x) <= P(S(1 << 20));
+  return {select(small, y.sin, P::load(sine)), select(small, y.cos, P::load(cosine))};
+}
+
 /// sin x and cos x.
 ///
 /// Numerics  ≤ 1 ULP for |x| ≤ 2^20; beyond, the standard library's, lane by lane. float is computed in double.
 template <real S, int N>
-sine_cosine<pack<S, N>> sincos(pack<S, N> x) {
+FORMWORK_INLINE sine_cosine<pack<S, N>> sincos(pack<S, N> x) {
   using P = pack<S, N>;
   sine_cosine<P> y;
   if constexpr (std::same_as<S, double>) {
@@ -519,23 +533,16 @@ sine_cosine<pack<S, N>> sincos(pack<S, N> x) {
     const auto a = sincos_small(low), b = sincos_small(high);
     y = {narrow(a.sin, b.sin), narrow(a.cos, b.cos)};
   }
-  const auto small = abs(x) <= P(S(1 << 20));
-  if (all(small)) [[likely]]
+  if (all(abs(x) <= P(S(1 << 20)))) [[likely]]
     return y;
-  alignas(64) S lane[N], sine[N], cosine[N];
-  x.store(lane);
-  for (int l = 0; l < N; ++l) {
-    sine[l] = std::sin(lane[l]);
-    cosine[l] = std::cos(lane[l]);
-  }
-  return {select(small, y.sin, P::load(sine)), select(small, y.cos, P::load(cosine))};
+  return sincos_anywhere(x, y);
 }
 template <real S, int N>
-pack<S, N> sin(pack<S, N> x) {
+FORMWORK_INLINE pack<S, N> sin(pack<S, N> x) {
   return sincos(x).sin;
 }
 template <real S, int N>
-pack<S, N> cos(pack<S, N> x) {
+FORMWORK_INLINE pack<S, N> cos(pack<S, N> x) {
   return sincos(x).cos;
 }
 

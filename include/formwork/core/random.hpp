@@ -12,7 +12,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// The counter-based generator Philox4x32-10: four random words as a function of a key and a counter. There is no hidden
 /// state: any draw can be repeated, in any order, on any thread.
 ///
-/// Cost      about 1.5 cycles a word in fill (AVX-512), 15 alone.
+/// Cost      0.6 ns a word in fill (AVX-512, 3 GHz), 5 ns a block alone.
 /// Source    Salmon et al., SC 2011; the test compares with the known answers of Random123 (kat_vectors).
 struct philox {
   using block = std::array<std::uint32_t, 4>;
@@ -30,9 +30,13 @@ struct philox {
   void fill(std::uint32_t* words, Index blocks, std::uint64_t first, std::uint64_t high = 0) const {
     for (Index b = 0; b < blocks; b += width) {
       const auto [u, v] = pairs_at(first + std::uint64_t(b), high);
-      alignas(64) std::uint64_t pairs[2 * width];
-      interleave(pairs, u, v);
-      std::memcpy(words + 4 * b, pairs, std::size_t(std::min<Index>(width, blocks - b)) * 16);
+      if (b + width <= blocks) {
+        interleave(words + 4 * b, u, v);
+      } else {
+        std::uint32_t last[4 * width];
+        interleave(last, u, v);
+        std::copy_n(last, 4 * (blocks - b), words + 4 * b);
+      }
     }
   }
 
@@ -50,16 +54,17 @@ struct philox {
     return {x[0] | x[1] << 32, x[2] | x[3] << 32};
   }
 
-  /// a[0], b[0], a[1], b[1], ... for lanes of 64 bits.
-  template <class T, class Lanes>
-  FORMWORK_INLINE static void interleave(T* out, Lanes a, Lanes b) {
+  /// a[0], b[0], a[1], b[1], ... for lanes of 64 bits, to any address.
+  template <class Lanes>
+  FORMWORK_INLINE static void interleave(void* out, Lanes a, Lanes b) {
+    auto* const bytes = static_cast<std::byte*>(out);
     if constexpr (width == 1) {
-      std::memcpy(out, &a, 8), std::memcpy(out + 1, &b, 8);
+      std::memcpy(bytes, &a, 8), std::memcpy(bytes + 8, &b, 8);
     } else {
       [&]<int... l>(std::integer_sequence<int, l...>) {
         const auto low = __builtin_shufflevector(a, b, (l / 2 + l % 2 * width)...);
         const auto high = __builtin_shufflevector(a, b, (width / 2 + l / 2 + l % 2 * width)...);
-        std::memcpy(out, &low, sizeof(low)), std::memcpy(out + width, &high, sizeof(high));
+        std::memcpy(bytes, &low, sizeof(low)), std::memcpy(bytes + sizeof(low), &high, sizeof(high));
       }(std::make_integer_sequence<int, width>{});
     }
   }
@@ -72,12 +77,13 @@ struct philox {
   template <int L>
   FORMWORK_INLINE void rounds(lanes_of<L> (&x)[4], std::uint64_t low, std::uint64_t high) const {
     constexpr std::uint64_t lower = 0xffffffff;
-    lanes_of<L> at = lanes_of<L>{} + low;
-    if constexpr (L > 1)
-      for (int l = 0; l < L; ++l) at[l] += std::uint64_t(l);
+    const auto at = [low]<int... l>(std::integer_sequence<int, l...>) {
+      return lanes_of<L>{std::uint64_t(l)...} + low;
+    }(std::make_integer_sequence<int, L>{});
     x[0] = at & lower, x[1] = at >> 32;
     x[2] = lanes_of<L>{} + (high & lower), x[3] = lanes_of<L>{} + (high >> 32);
     std::uint32_t k0 = std::uint32_t(key), k1 = std::uint32_t(key >> 32);
+#pragma GCC unroll 10
     for (int round = 0; round < 10; ++round, k0 += 0x9e3779b9, k1 += 0xbb67ae85) {
       const lanes_of<L> a = product<L>(x[0], 0xd2511f53), b = product<L>(x[2], 0xcd9e8d57);
       x[0] = (b >> 32) ^ x[1] ^ std::uint64_t(k0);
@@ -85,7 +91,7 @@ struct philox {
       x[2] = (a >> 32) ^ x[3] ^ std::uint64_t(k1);
       x[3] = a;
     }
-    for (auto& word : x) word &= lower;
+    x[0] &= lower, x[1] &= lower, x[2] &= lower, x[3] &= lower;
   }
 
   /// The 64-bit products of the lower halves: one instruction of x86 that g++ 12 does not find.
@@ -292,11 +298,12 @@ class dropout_mask {
   template <real S>
   void row(S* factor, Index columns, Index sequence, Index position) const {
     constexpr Index chunk = 256;
+    const S scale = S(scale_);
     alignas(64) std::uint32_t word[chunk];
     for (Index j = 0; j < columns; j += chunk) {
       const Index count = std::min(chunk, columns - j);
       source_.fill(word, (count + 3) / 4, counter(position, j), std::uint64_t(sequence));
-      for (Index i = 0; i < count; ++i) factor[j + i] = word[i] >= threshold_ ? S(scale_) : S(0);
+      for (Index i = 0; i < count; ++i) factor[j + i] = word[i] < threshold_ ? S(0) : scale;
     }
   }
 
