@@ -6,7 +6,6 @@
 // minute of a plain CPU than counting pairs of letters can: its validation loss ends below the text's bigram entropy.
 #include <formwork/formwork.hpp>
 #include <formwork/io.hpp>
-#include <formwork/io/checkpoint.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -153,6 +152,7 @@ void train(run& r, const call& c, const fw::byte_text& text, model_type& model, 
 
 int start(run r, const call& c) {
   if (c.threads > 0) fw::threads(c.threads);
+  if (!c.save.empty()) fw::require_writable(c.save);
   const std::string bytes = c.text.empty() ? support::own_sources() : support::read_texts(c.text);
   const std::uint64_t hash = support::hash_of(bytes);
   if (!c.resume.empty()) {
@@ -181,18 +181,17 @@ int start(run r, const call& c) {
   std::fflush(stdout);
 
   train(r, c, text, model, optimizer);
-  const std::string saved = c.save.empty() ? "" : c.save;
-  if (!saved.empty()) {
-    fw::save_checkpoint(saved, model, optimizer, r);
+  if (!c.save.empty()) {
+    fw::save_checkpoint(c.save, model, optimizer, r);
     const fw::chart curve = curve_of(r, bigrams);
-    const auto beside = [&](const char* extension) { return std::filesystem::path(saved).replace_extension(extension).string(); };
+    const auto beside = [&](const char* extension) { return std::filesystem::path(c.save).replace_extension(extension).string(); };
     fw::save_text(beside(".csv"), curve.csv());
     fw::save_text(beside(".svg"), curve.svg());
-    std::printf("Saved %s, %s and %s\n", saved.c_str(), beside(".csv").c_str(), beside(".svg").c_str());
+    std::printf("Saved %s, %s and %s\n", c.save.c_str(), beside(".csv").c_str(), beside(".svg").c_str());
   }
   if (r.step < r.steps) {
     std::printf("Stopped after step %lld of %lld; --resume %s continues\n", static_cast<long long>(r.step),
-                static_cast<long long>(r.steps), saved.c_str());
+                static_cast<long long>(r.steps), c.save.c_str());
     return 0;
   }
   if (!r.validation_loss.empty()) {

@@ -11,7 +11,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 /// Numerics  bias corrections in double; one pass over p, g, m, v.
 /// Source    Loshchilov and Hutter, 1711.05101.
-/// Differs   gains and biases are decayed only where `decay_all` says so; PyTorch decays all it is given.
+/// Differs   gains and biases are not decayed unless decays = decayed::all; PyTorch decays all it is given.
 struct adamw {
   double rate = 3e-4;
   double beta1 = 0.9, beta2 = 0.95;
