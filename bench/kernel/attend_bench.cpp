@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+#include <formwork/heads.hpp>
+#include <formwork/kernel/attend.hpp>
+#include <formwork/mask.hpp>
+#include <formwork/scale.hpp>
+#include <formwork/score.hpp>
+#include <formwork/weights.hpp>
+
+#include "support/bench.hpp"
+
+// Counted: 2 n² d for q kᵀ and as much for the values; causal counts the visible half; the backward 2.5 times the forward.
+
+namespace fw = formwork;
+using fw::Index;
+
+namespace {
+
+/// Random inputs of one sequence and everything its attention writes.
+struct inputs {
+  fw::head_shape shape;
+  fw::sequences batch;
+  fw::matrix<float> q, k, v, dout, out, kept, dq, dk, dv;
+
+  inputs(Index n, fw::head_shape sizes)
+      : shape(sizes),
+        batch{n},
+        q(n, sizes.heads * sizes.key_width),
+        k(n, sizes.key_heads * sizes.key_width),
+        v(n, sizes.key_heads * sizes.head_width),
+        dout(n, sizes.heads * sizes.head_width),
+        out(n, dout.cols()),
+        kept(n, sizes.heads),
+        dq(n, q.cols()),
+        dk(n, k.cols()),
+        dv(n, v.cols()) {
+    for (auto* m : {&q, &k, &v, &dout}) fw::eigen(*m).setRandom();
+  }
+};
+
+template <class Mask, class Score = fw::plain>
+auto policies(Mask mask = {}, Score score = {}) {
+  return fw::attend_policies{mask, fw::inv_sqrt{}, score, fw::softmax{}, fw::independent{}};
+}
+
+template <class Policies>
+auto forward(Index n, fw::head_shape shape, Policies chosen) {
+  return [in = std::make_shared<inputs>(n, shape), chosen] {
+    fw::attend_forward<float>(in->out, in->kept, in->q, in->k, in->v, in->batch, in->batch, in->shape, chosen);
+  };
+}
+template <class Policies>
+auto backward(Index n, fw::head_shape shape, Policies chosen) {
+  auto in = std::make_shared<inputs>(n, shape);
+  fw::attend_forward<float>(in->out, in->kept, in->q, in->k, in->v, in->batch, in->batch, in->shape, chosen);
+  return [in, chosen] {
+    fw::attend_backward<float>(in->dq, in->dk, in->dv, in->dout, in->out, in->kept, in->q, in->k, in->v, in->batch,
+                               in->batch, in->shape, chosen);
+  };
+}
+
+/// Attention as one writes it with Eigen: all scores at once.
+template <class Mask>
+auto eigen_forward(Index n, Index d) {
+  return [in = std::make_shared<inputs>(n, fw::head_shape{1, 1, d, d}), scores = fw::matrix<float>(n, n)]() mutable {
+    auto s = fw::eigen(scores);
+    s.noalias() = fw::eigen(in->q) * fw::eigen(in->k).transpose() / std::sqrt(static_cast<float>(in->q.cols()));
+    if (!Mask::sees_ahead)
+      s.triangularView<Eigen::StrictlyUpper>().setConstant(-std::numeric_limits<float>::infinity());
+    s = (s.colwise() - s.rowwise().maxCoeff().eval()).array().exp();
+    s.array().colwise() /= s.rowwise().sum().array().eval();
+    fw::eigen(in->out).noalias() = s * fw::eigen(in->v);
+  };
+}
+
+/// The formula in loops.
+template <class Mask>
+auto naive_forward(Index n, Index d) {
+  return [in = std::make_shared<inputs>(n, fw::head_shape{1, 1, d, d}),
+          p = std::vector<float>(static_cast<std::size_t>(n)), n, d]() mutable {
+    for (Index i = 0; i < n; ++i) {
+      const Index seen = Mask{}.count({i, n, 0});
+      float largest = -std::numeric_limits<float>::infinity(), sum = 0;
+      for (Index j = 0; j < seen; ++j) {
+        float dot = 0;
+        for (Index x = 0; x < d; ++x) dot += in->q(i, x) * in->k(j, x);
+        p[static_cast<std::size_t>(j)] = dot / std::sqrt(static_cast<float>(d));
+        largest = std::max(largest, p[static_cast<std::size_t>(j)]);
+      }
+      std::fill_n(in->out.row(i), d, 0.0f);
+      for (Index j = 0; j < seen; ++j) {
+        const float w = std::exp(p[static_cast<std::size_t>(j)] - largest);
+        sum += w;
+        for (Index x = 0; x < d; ++x) in->out(i, x) += w * in->v(j, x);
+      }
+      for (Index x = 0; x < d; ++x) in->out(i, x) /= sum;
+    }
+  };
+}
+
+/// One token of a batch of one against a cache of n.
+auto decode(Index n, fw::head_shape shape) {
+  auto in = std::make_shared<inputs>(n, shape);
+  auto cache = std::make_shared<fw::key_value_cache<float>>(in->k, in->v, in->batch, shape);
+  fw::sequences one{1};
+  const Index at[] = {n - 1};
+  one.starts(at);
+  return [in, cache, one] {
+    fw::attend_forward<float>(in->out.rows(0, 1), {}, in->q.rows(0, 1), *cache, one, in->shape, policies<fw::causal>());
+  };
+}
+
+template <class Mask>
+void mask_rows(const std::string& mask, double visible) {
+  for (const Index n : {1024, 4096}) {
+    constexpr Index d = 64;
+    const fw::head_shape one{1, 1, d, d}, two{2, 2, d, d};
+    const double flops = 4.0 * visible * static_cast<double>(n * n * d);
+    const std::string tail = mask + "/n:" + std::to_string(n) + "/d:64";
+    bench::row("attend/forward/" + tail, {.flops = flops}, [=] { return forward(n, one, policies<Mask>()); });
+    bench::row("attend/backward/" + tail, {.flops = 2.5 * flops}, [=] { return backward(n, one, policies<Mask>()); });
+    bench::row("two_threads/attend/forward/" + tail, {.flops = 2 * flops},
+               [=] { return forward(n, two, policies<Mask>()); });
+    bench::row("two_threads/attend/backward/" + tail, {.flops = 5 * flops},
+               [=] { return backward(n, two, policies<Mask>()); });
+    bench::row("eigen/attend/forward/" + tail, {.flops = flops}, [=] { return eigen_forward<Mask>(n, d); });
+    if (n == 1024)
+      bench::row("naive/attend/forward/" + tail, {.flops = flops}, [=] { return naive_forward<Mask>(n, d); });
+  }
+}
+
+}  // namespace
+
+void bench::rows() {
+  mask_rows<fw::full>("full", 1.0);
+  mask_rows<fw::causal>("causal", 0.5);
+
+  constexpr Index n = 1024;
+  const auto flops = [](Index heads, Index d) { return 2.0 * static_cast<double>(heads * n * n * d); };
+  for (const Index d : {32, 80, 128}) {
+    const std::string tail = "causal/n:1024/d:" + std::to_string(d);
+    bench::row("attend/forward/" + tail, {.flops = flops(1, d)}, [=] {
+      return forward(n, {1, 1, d, d}, policies<fw::causal>());
+    });
+    bench::row("attend/backward/" + tail, {.flops = 2.5 * flops(1, d)}, [=] {
+      return backward(n, {1, 1, d, d}, policies<fw::causal>());
+    });
+  }
+  bench::row("attend/forward/causal/grouped:8on2/n:1024/d:64", {.flops = flops(8, 64)}, [=] {
+    return forward(n, {8, 2, 64, 64}, policies<fw::causal>());
+  });
+  bench::row("attend/forward/causal/softcap/n:1024/d:64", {.flops = flops(1, 64)}, [=] {
+    return forward(n, {1, 1, 64, 64}, policies<fw::causal, fw::softcap>());
+  });
+  bench::row("attend/backward/causal/softcap/n:1024/d:64", {.flops = 2.5 * flops(1, 64)}, [=] {
+    return backward(n, {1, 1, 64, 64}, policies<fw::causal, fw::softcap>());
+  });
+
+  for (const Index cached : {512, 4096, 65536}) {
+    const fw::head_shape shape{12, 12, 64, 64};
+    bench::row("attend/decode/heads:12/cache:" + std::to_string(cached) + "/d:64",
+               {.bytes = 12.0 * 64 * 2 * 4 * static_cast<double>(cached)}, [=] { return decode(cached, shape); });
+  }
+}
