@@ -123,7 +123,7 @@ TEMPLATE_LIST_TEST_CASE("pack: a part of a pack is read and written without touc
   using P = TestType;
   using S = typename P::scalar;
   constexpr int N = P::size;
-  for (int count = 0; count <= N; ++count)
+  for (int count = -1; count <= N; ++count)
     for (int offset = 0; offset < 3; ++offset) {
       S from[N + 3], to[N + 4];
       for (int i = 0; i < N + 3; ++i) from[i] = S(i + 1);

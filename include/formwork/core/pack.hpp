@@ -85,11 +85,29 @@ struct pack {
   FORMWORK_INLINE static pack load(const S* p, Index count) { return count >= N ? load(p) : load_part(p, count); }
   FORMWORK_INLINE void store(S* p, Index count) const { count >= N ? store(p) : store_part(p, count); }
   static pack load_part(const S* p, Index count) {
+#if defined(EIGEN_VECTORIZE_AVX512)
+    if constexpr (sizeof(packet) == 64 && sizeof(S) == 4) return wrap(_mm512_maskz_loadu_ps(first_lanes(count), p));
+    if constexpr (sizeof(packet) == 64 && sizeof(S) == 8) return wrap(_mm512_maskz_loadu_pd(first_lanes(count), p));
+#endif
+#if defined(EIGEN_VECTORIZE_AVX)
+    const bits in = ramp(0) < pack(count);
+    if constexpr (sizeof(packet) == 32 && sizeof(S) == 4) return wrap(_mm256_maskload_ps(p, __m256i(in)));
+    if constexpr (sizeof(packet) == 32 && sizeof(S) == 8) return wrap(_mm256_maskload_pd(p, __m256i(in)));
+#endif
     alignas(64) S lane[N] = {};
     if (count > 0) std::memcpy(lane, p, static_cast<std::size_t>(count) * sizeof(S));
     return load(lane);
   }
   void store_part(S* p, Index count) const {
+#if defined(EIGEN_VECTORIZE_AVX512)
+    if constexpr (sizeof(packet) == 64 && sizeof(S) == 4) return _mm512_mask_storeu_ps(p, first_lanes(count), value);
+    if constexpr (sizeof(packet) == 64 && sizeof(S) == 8) return _mm512_mask_storeu_pd(p, first_lanes(count), value);
+#endif
+#if defined(EIGEN_VECTORIZE_AVX)
+    const bits in = ramp(0) < pack(count);
+    if constexpr (sizeof(packet) == 32 && sizeof(S) == 4) return _mm256_maskstore_ps(p, __m256i(in), value);
+    if constexpr (sizeof(packet) == 32 && sizeof(S) == 8) return _mm256_maskstore_pd(p, __m256i(in), value);
+#endif
     alignas(64) S lane[N];
     store(lane);
     if (count > 0) std::memcpy(p, lane, static_cast<std::size_t>(count) * sizeof(S));
@@ -143,8 +161,18 @@ struct pack {
   }
 
   /// The larger (smaller) one; a where either is NaN.
-  FORMWORK_INLINE friend pack max(pack a, pack b) { return select(a < b, b, a); }
-  FORMWORK_INLINE friend pack min(pack a, pack b) { return select(b < a, b, a); }
+  FORMWORK_INLINE friend pack max(pack a, pack b) {
+#if defined(EIGEN_VECTORIZE_SSE)
+    if constexpr (N > 1) return wrap(Eigen::internal::pmax(a.value, b.value));  // one instruction, of that very meaning
+#endif
+    return select(a < b, b, a);
+  }
+  FORMWORK_INLINE friend pack min(pack a, pack b) {
+#if defined(EIGEN_VECTORIZE_SSE)
+    if constexpr (N > 1) return wrap(Eigen::internal::pmin(a.value, b.value));
+#endif
+    return select(b < a, b, a);
+  }
   FORMWORK_INLINE friend pack abs(pack a) {
     return from_bits(to_bits(a) & std::numeric_limits<integer>::max());
   }
@@ -193,6 +221,12 @@ struct pack {
 
  private:
   using vector = typename vector_of<S, N>::type;
+
+  /// A mask of AVX-512: one bit a lane, the first `count` set.
+  using lane_mask = std::conditional_t<N <= 8, std::uint8_t, std::uint16_t>;
+  FORMWORK_INLINE static lane_mask first_lanes(Index count) {
+    return static_cast<lane_mask>((1u << (count < 0 ? 0 : count)) - 1);
+  }
 
   template <class C>
   FORMWORK_INLINE static bits mask(C comparison) {

@@ -73,16 +73,17 @@ double sum_of_squares(const S* x, Index n) {
 template <real S>
 S largest(const S* x, Index n) {
   using P = pack<S>;
-  P most(-std::numeric_limits<S>::infinity()),
-      strange(0);  // strange: NaN once a NaN was seen
-  for (Index i = 0; i < n; i += P::size) {
-    const P part = P::load(x + i, n - i);
-    const P v = select(P::ramp(0) < P(n - i), part, P(-std::numeric_limits<S>::infinity()));
-    most = max(most, v);
-    strange = select(v == v, strange, v);
-  }
-  const S bad = sum(strange);
-  return bad == bad ? largest(most) : bad;
+  const P least(-std::numeric_limits<S>::infinity());
+  P most[2] = {least, least}, strange[2] = {P(0), P(0)};  // strange: NaN once a NaN was seen
+  const auto see = [&](int chain, P v) {
+    most[chain] = max(most[chain], v);
+    strange[chain] = select(v == v, strange[chain], v);
+  };
+  Index i = 0;
+  for (; i + 2 * P::size <= n; i += 2 * P::size) see(0, P::load(x + i)), see(1, P::load(x + i + P::size));
+  for (; i < n; i += P::size) see(0, select(P::ramp(0) < P(n - i), P::load(x + i, n - i), least));
+  const S bad = sum(strange[0] + strange[1]);
+  return bad == bad ? largest(max(most[0], most[1])) : bad;
 }
 
 /// Whether no x_i is infinite or NaN.
@@ -103,20 +104,24 @@ bool all_finite(const S* x, Index n) {
 template <real S, class Term>
 void add_column_sums(S* out, Index rows, Index cols, start how, Term term) {
   using P = pack<S>;
-  constexpr Index chunk = 128, strip = 4 * P::size;
+  constexpr Index chunk = 128, strip = 4 * P::size, group = 8;
   const Index chunks = std::max<Index>((rows + chunk - 1) / chunk, 1), strips = (cols + strip - 1) / strip;
   const scratch<S> partial(chunks * strips * strip);
-  parallel_for(chunks * ((strips + 7) / 8), [&](Index task) {
-    const Index c = task % chunks, first = c * chunk, last = std::min(first + chunk, rows);
-    const Index group = task / chunks * 8;
-    for (Index s = group; s < std::min(group + 8, strips); ++s) {
+  parallel_for(chunks * ((strips + group - 1) / group), [&](Index task) {
+    const Index c = task % chunks, first = c * chunk, last = std::min(first + chunk, rows), s = task / chunks * group;
+    for (Index j = s * strip; j < std::min((s + group) * strip, cols); j += strip) {
+      const Index width = std::min(strip, cols - j);
       P a[4] = {P(0), P(0), P(0), P(0)};
-      const Index j = s * strip, width = std::min(strip, cols - j);
-      for (Index i = first; i < last; ++i)
+      if (width == strip) {
+        for (Index i = first; i < last; ++i)
 #pragma GCC unroll 4
-        for (Index p = 0; p < 4; ++p)
-          if (p * P::size < width) a[p] += term(i, j + p * P::size, std::min<Index>(P::size, width - p * P::size));
-      for (Index p = 0; p < 4; ++p) a[p].store(partial.data() + (c * strips + s) * strip + p * P::size);
+          for (Index p = 0; p < 4; ++p) a[p] += term(i, j + p * P::size, Index(P::size));
+      } else {
+        for (Index i = first; i < last; ++i)
+          for (Index p = 0; p * P::size < width; ++p)
+            a[p] += term(i, j + p * P::size, std::min<Index>(P::size, width - p * P::size));
+      }
+      for (Index p = 0; p < 4; ++p) a[p].store(partial.data() + c * strips * strip + j + p * P::size);
     }
   });
   for (Index j = 0; j < cols; j += P::size) {

@@ -114,79 +114,81 @@ struct norm_backward_inputs {
   view<const S> dsum;
 };
 
-/// Rows first .. first + Rows - 1 of a backward pass. dx = r (g - mean(g) - x̂ mean(g ⊙ x̂)) with g = dy ⊙ γ; dgain and dbias
+/// Row i of a backward pass: put(j, count, dx) takes dx = r (g - mean(g) - x̂ mean(g ⊙ x̂)) with g = dy ⊙ γ; dgain and dbias
 /// continue their chains over the rows.
-template <centring Centre, int Rows, real S>
-void normalize_backward_rows(view<S> dx, start how, S* dgain, S* dbias, const norm_backward_inputs<S>& in, Index first) {
+template <centring Centre, real S, class Put>
+void normalize_backward_row(Put put, S* dgain, S* dbias, const norm_backward_inputs<S>& in, Index i) {
   using P = pack<S>;
-  const Index n = dx.cols();
-  P mean[Rows], inverse[Rows], mean_g[Rows], mean_gx[Rows];
-  const auto normal = [&](int i, Index j, Index c) {
-    P v = P::load(in.x.row(first + i) + j, c);
-    if constexpr (Centre == centring::mean) v = v - mean[i];
-    return v * inverse[i];
+  const Index n = in.dy.cols();
+  const S *d = in.dy.row(i), *x = in.x.row(i);
+  const P mean(Centre == centring::mean ? in.mean[i] : S(0)), inverse(in.inverse[i]);
+  const auto centred = [=](Index j, Index c) {
+    const P v = P::load(x + j, c);
+    if constexpr (Centre == centring::mean) return v - mean;
+    return v;
   };
-  for (int i = 0; i < Rows; ++i) {
-    const S* d = in.dy.row(first + i);
-    mean[i] = P(Centre == centring::mean ? in.mean[first + i] : S(0));
-    inverse[i] = P(in.inverse[first + i]);
-    const auto part = [&](auto term) { return P(static_cast<double>(row_sum<S>(n, term)) / static_cast<double>(n)); };
-    mean_gx[i] = part([&](Index j, Index c, P a) {
-      return fma(P::load(d + j, c) * P::load(in.gain + j, c), normal(i, j, c), a);
-    });
-    if constexpr (Centre == centring::mean)
-      mean_g[i] = part([&](Index j, Index c, P a) { return fma(P::load(d + j, c), P::load(in.gain + j, c), a); });
-  }
+  const double per_number = static_cast<double>(in.inverse[i]) / static_cast<double>(n);
+  // dgain and dbias stay out of the loop that writes dx: their stores would queue behind those that miss the cache.
+  const S along = row_sum<S>(n, [&](Index j, Index c, P a) {
+    const P dy = P::load(d + j, c), v = centred(j, c);
+    if (dgain) fma(dy, v * inverse, P::load(dgain + j)).store(dgain + j);
+    if (dbias) (dy + P::load(dbias + j)).store(dbias + j);
+    return fma(dy * P::load(in.gain + j, c), v, a);
+  });
+  const P slope(-per_number * static_cast<double>(in.inverse[i]) * static_cast<double>(along));
+  P mean_g(0);
+  if constexpr (Centre == centring::mean)
+    mean_g = P(static_cast<double>(row_sum<S>(n, [&](Index j, Index c, P a) {
+                 return fma(P::load(d + j, c), P::load(in.gain + j, c), a);
+               })) / static_cast<double>(n));
   each_pack<S>(n, [&](Index j, Index c) {
-    const P gain = P::load(in.gain + j, c);
-    P gain_sum = dgain ? P::load(dgain + j) : P(0), bias_sum = dbias ? P::load(dbias + j) : P(0);
-#pragma GCC unroll 4
-    for (int i = 0; i < Rows; ++i) {
-      const P d = P::load(in.dy.row(first + i) + j, c), x = normal(i, j, c);
-      P g = d * gain;
-      if constexpr (Centre == centring::mean) g = g - mean_g[i];
-      P out = inverse[i] * fma(-x, mean_gx[i], g);
-      if (in.dsum.data()) out = out + P::load(in.dsum.row(first + i) + j, c);
-      S* to = dx.row(first + i) + j;
-      if (how == start::continued) out = out + P::load(to, c);
-      out.store(to, c);
-      gain_sum = fma(d, x, gain_sum);
-      bias_sum = bias_sum + d;
-    }
-    if (dgain) gain_sum.store(dgain + j);
-    if (dbias) bias_sum.store(dbias + j);
+    P g = P::load(d + j, c) * P::load(in.gain + j, c);
+    if constexpr (Centre == centring::mean) g = g - mean_g;
+    put(j, c, inverse * fma(slope, centred(j, c), g));
   });
 }
 
-/// out = Σ of the chunks' rows, a chain in their order, or added to out.
+/// The first chunk's row becomes Σ of all chunks' rows, a chain in their order, and goes to out.
 template <real S>
-void sum_of_chunks(S* out, const S* chunk, Index chunks, Index stride, Index n, start how) {
+void sum_of_chunks(S* out, S* chunk, Index chunks, Index stride, Index n, start how) {
   using P = pack<S>;
+  for (Index k = 1; k < chunks; ++k)
+    each_pack<S>(n, [&](Index j, Index) { (P::load(chunk + j) + P::load(chunk + k * stride + j)).store(chunk + j); });
   each_pack<S>(n, [&](Index j, Index c) {
-    P total(0);
-    for (Index k = 0; k < chunks; ++k) total = total + P::load(chunk + k * stride + j);
-    if (how == start::continued) total = P::load(out + j, c) + total;
-    total.store(out + j, c);
+    const P sum = chunks > 0 ? P::load(chunk + j) : P(0);
+    (how == start::continued ? P::load(out + j, c) + sum : sum).store(out + j, c);
   });
 }
 
 template <centring Centre, real S>
 void normalize_backward(view<S> dx, S* dgain, S* dbias, const norm_backward_inputs<S>& in, start dx_start, start dgain_start,
                         start dbias_start) {
-  constexpr Index chunk_rows = 32, together = 4;
-  const Index n = dx.cols(), rows = dx.rows(), chunks = (rows + chunk_rows - 1) / chunk_rows, stride = padded<S>(n);
+  using P = pack<S>;
+  const Index n = dx.cols(), rows = dx.rows(), stride = padded<S>(n);
+  const Index chunk_rows = std::max<Index>((rows + 63) / 64, 32), chunks = (rows + chunk_rows - 1) / chunk_rows;
   const Index sums = Index(dgain != nullptr) + Index(dbias != nullptr);
   const scratch<S> partial(std::max<Index>(chunks * stride * sums, 1));
   S* const gain_part = dgain ? partial.data() : nullptr;
   S* const bias_part = dbias ? partial.data() + (sums - 1) * chunks * stride : nullptr;
-  std::fill_n(partial.data(), chunks * stride * sums, S(0));
   parallel_for(chunks, [&](Index k) {
     S* const g = gain_part ? gain_part + k * stride : nullptr;
     S* const b = bias_part ? bias_part + k * stride : nullptr;
+    if (g) std::fill_n(g, stride, S(0));
+    if (b) std::fill_n(b, stride, S(0));
     const Index last = std::min((k + 1) * chunk_rows, rows);
-    Index i = k * chunk_rows;
-    for (; i + together <= last; i += together) normalize_backward_rows<Centre, together>(dx, dx_start, g, b, in, i);
-    for (; i < last; ++i) normalize_backward_rows<Centre, 1>(dx, dx_start, g, b, in, i);
+    for (Index i = k * chunk_rows; i < last; ++i) {
+      S* const to = dx.row(i);
+      if (dx_start == start::fresh && !in.dsum.data())
+        normalize_backward_row<Centre, S>([=](Index j, Index c, P v) { v.store(to + j, c); }, g, b, in, i);
+      else
+        normalize_backward_row<Centre, S>(
+            [=, &in](Index j, Index c, P v) {
+              if (in.dsum.data()) v = v + P::load(in.dsum.row(i) + j, c);
+              if (dx_start == start::continued) v = P::load(to + j, c) + v;
+              v.store(to + j, c);
+            },
+            g, b, in, i);
+    }
   });
   if (dgain) sum_of_chunks(dgain, gain_part, chunks, stride, n, dgain_start);
   if (dbias) sum_of_chunks(dbias, bias_part, chunks, stride, n, dbias_start);

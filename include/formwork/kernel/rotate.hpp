@@ -101,8 +101,7 @@ FORMWORK_INLINE void rotate_head(S* x, const S* cos, const S* sin, Index pairs) 
     b = fma(a, s, b * c);
     a = turned;
   };
-  for (Index i = 0; i < pairs; i += P::size) {
-    const Index count = std::min<Index>(P::size, pairs - i);
+  const auto part = [&](Index i, Index count) {
     if constexpr (Pairing == pairing::half) {
       P a = P::load(x + i, count), b = P::load(x + pairs + i, count);
       turn(a, b, i);
@@ -118,7 +117,10 @@ FORMWORK_INLINE void rotate_head(S* x, const S* cos, const S* sin, Index pairs) 
       a.store(at, low);
       b.store(at + low, high);
     }
-  }
+  };
+  Index i = 0;
+  for (; i + P::size <= pairs; i += P::size) part(i, P::size);
+  if (i < pairs) part(i, pairs - i);
 }
 
 /// Turns the first `rotated_width` columns of every head, in place: pair i of a row at position p by the angle
@@ -142,14 +144,17 @@ void rotate(view<S> x, const rotary_table<S>& table, Index heads, Index head_wid
     require(rows.length(s) == 0 || (rows.start(s) >= 0 && rows.start(s) + rows.length(s) <= table.capacity()),
             "rotate: sequence ", s, " has positions ", rows.start(s), " .. ", rows.start(s) + rows.length(s) - 1,
             " but the table ends at ", table.capacity() - 1);
+  if (table.pairs() == 0) return;
   const auto run = [&]<pairing Pairing, direction Direction>() {
     parallel_ranges(x.rows(), rows_per_task(x.cols()), [&](Index first, Index last) {
+      const Index turned = table.pairs();
       Index s = rows.sequence_of(first);
       for (Index i = first; i < last; ++i) {
         while (i >= rows.first(s + 1)) ++s;
         const Index position = rows.start(s) + i - rows.first(s);
-        for (Index h = 0; h < heads; ++h)
-          rotate_head<Pairing, Direction>(x.row(i) + h * head_width, table.cos(position), table.sin(position), table.pairs());
+        const S *cos = table.cos(position), *sin = table.sin(position);
+        S *head = x.row(i), *const end = head + x.cols();
+        for (; head < end; head += head_width) rotate_head<Pairing, Direction>(head, cos, sin, turned);
       }
     });
   };
