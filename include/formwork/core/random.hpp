@@ -28,8 +28,9 @@ struct philox {
 
   /// Words 4 b .. 4 b + 3 are the block at (first + b, high).
   void fill(std::uint32_t* words, Index blocks, std::uint64_t first, std::uint64_t high = 0) const {
+    const philox source = *this;  // a copy that no store can change: its round keys stay in registers
     for (Index b = 0; b < blocks; b += width) {
-      const auto [u, v] = pairs_at(first + std::uint64_t(b), high);
+      const auto [u, v] = source.pairs_at(first + std::uint64_t(b), high);
       if (b + width <= blocks) {
         interleave(words + 4 * b, u, v);
       } else {
@@ -302,8 +303,18 @@ class dropout_mask {
     alignas(64) std::uint32_t word[chunk];
     for (Index j = 0; j < columns; j += chunk) {
       const Index count = std::min(chunk, columns - j);
-      source_.fill(word, (count + 3) / 4, counter(position, j), std::uint64_t(sequence));
-      for (Index i = 0; i < count; ++i) factor[j + i] = word[i] < threshold_ ? S(0) : scale;
+      source_.fill(word, std::min(padded<float>(count + 3), chunk) / 4, counter(position, j), std::uint64_t(sequence));
+      if constexpr (std::same_as<S, float>) {
+        using P = pack<float>;
+        for (Index i = 0; i < count; i += P::size) {
+          words<P> w;
+          std::memcpy(&w, word + i, sizeof(w));
+          const auto dropped = static_cast<typename P::bits>(w < threshold_);
+          select(dropped, P(0), P(scale)).store(factor + j + i, count - i);
+        }
+      } else {
+        for (Index i = 0; i < count; ++i) factor[j + i] = word[i] < threshold_ ? S(0) : scale;
+      }
     }
   }
 

@@ -8,20 +8,16 @@ namespace formwork::inline FORMWORK_ABI {
 // A panel holds a strip of an operand in the order a tile reads it: element [k][x] is at k * width + x, x counts rows of the
 // left operand (width tile_rows) or columns of the right one (width a multiple of lanes<S>).
 
-/// panel[k][x] = source(k, x): the source's rows are the panel's. Columns past the source's are zero.
-template <class S>
+/// panel[k][x] = source(k, x), by registers of N: the source's rows are the panel's. Columns past the source's are zero.
+template <int N, class S>
 void pack_panel(S* panel, Index width, const_view<S> source) {
-  using P = pack<S>;
+  using P = pack<S, N>;
   const Index cols = source.cols();
   const S* from = source.data();
-  if (cols == width && width % P::size == 0) {
-    for (Index k = 0; k < source.rows(); ++k, from += source.stride(), panel += width)
-      for (Index x = 0; x < width; x += P::size) P::load(from + x).store(panel + x);
-    return;
-  }
   for (Index k = 0; k < source.rows(); ++k, from += source.stride(), panel += width) {
-    std::copy_n(from, cols, panel);
-    std::fill(panel + cols, panel + width, S(0));
+    Index x = 0;
+    for (; x + N <= cols; x += N) P::load(from + x).store(panel + x);
+    for (; x < width; x += N) P::load(from + x, std::max<Index>(cols - x, 0)).store(panel + x);
   }
 }
 

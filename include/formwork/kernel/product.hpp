@@ -103,7 +103,7 @@ class block_product {
  public:
   static constexpr Index width = tile_cols<S>;
   static constexpr Index panel_depth = 192, block_depth = 384, block_rows = 1024 / sizeof(S);
-  static constexpr Index rows_in_place = 64, depth_in_place = block_rows * block_depth / rows_in_place;
+  static constexpr Index rows_in_place = tile_rows * tile_rows, depth_in_place = block_rows * block_depth / rows_in_place;
   static constexpr Index cols_in_place = 6 * width;
   static constexpr Index room = panel_depth * width + block_rows * width + block_rows * block_depth;
 
@@ -145,14 +145,23 @@ class block_product {
 
   /// Panels of tile_rows rows.
   rows_of_a pack(stretch rows, stretch k) {
-    for (Index i = 0; i < rows.count; i += tile_rows) {
-      const Index count = std::min<Index>(tile_rows, rows.count - i);
-      S* panel = packed_ + i * k.count;
-      if (form_ == operands::tn)
-        pack_panel(panel, tile_rows, a_.rows(k.first, k.count).cols(rows.first + i, count));
-      else
-        pack_panel_transposed(panel, tile_rows, a_.rows(rows.first + i, count).cols(k.first, k.count));
-    }
+    constexpr int narrow = std::min(tile_rows, lanes<S>);
+    constexpr Index together = 16;  // rows of aᵀ: they are read along, each into all panels
+    const auto panels = [&](stretch part, auto fill) {
+      for (Index i = 0; i < rows.count; i += tile_rows)
+        fill(packed_ + i * k.count + part.first * tile_rows, rows.first + i, std::min<Index>(tile_rows, rows.count - i));
+    };
+    if (form_ == operands::tn)
+      for (Index from = 0; from < k.count; from += together) {
+        const stretch part = {from, std::min(together, k.count - from)};
+        panels(part, [&](S* panel, Index row, Index count) {
+          pack_panel<narrow>(panel, tile_rows, a_.rows(k.first + from, part.count).cols(row, count));
+        });
+      }
+    else
+      panels({0, k.count}, [&](S* panel, Index row, Index count) {
+        pack_panel_transposed(panel, tile_rows, a_.rows(row, count).cols(k.first, k.count));
+      });
     return {packed_, 1, tile_rows, tile_rows * k.count};
   }
 
@@ -163,6 +172,8 @@ class block_product {
     const bool fresh = k.first == 0 && how_ == start::fresh;
     if (!whole && !fresh) copy(rows.count, cols, c_.row(rows.first) + j, c_.stride(), sums_, width);
     const bool in_place = few_rows && whole;
+    constexpr Index line = alignment / sizeof(S);
+    const Index rows_ahead = panel_depth * tile_rows / rows.count + 1;
     in_stretches(k.count, in_place ? depth_in_place : panel_depth, 16, [&](stretch s) {
       const bool first = s.first == 0, last = s.end() == k.count;
       const stretch at = {k.first + s.first, s.count};
@@ -171,15 +182,21 @@ class block_product {
       t.to_stride = whole && last ? c_.stride() : width;
       t.b = panel_;
       t.b_step = packs * lanes<S>;
+      const S* ahead = nullptr;
       if (form_ == operands::nt) {
         pack_panel_transposed(panel_, t.b_step, b_.rows(j, cols).cols(at.first, at.count));
       } else if (in_place) {
         t.b = b_.row(at.first) + j;
         t.b_step = b_.stride();
       } else {
-        pack_panel(panel_, t.b_step, b_.rows(at.first, at.count).cols(j, cols));
+        pack_panel<lanes<S>>(panel_, t.b_step, b_.rows(at.first, at.count).cols(j, cols));
+        // The next panel comes into cache while this one is multiplied: its rows are too far apart for the machine to guess.
+        ahead = last ? b_.row(k.first) + std::min(j + width, c_.cols() - 1) : b_.row(at.end()) + j;
       }
+      const S* const ahead_end = ahead ? ahead + s.count * b_.stride() : nullptr;
       for (Index i = 0, count; i < rows.count; i += count) {
+        for (Index row = 0; row < rows_ahead && ahead < ahead_end; ++row, ahead += b_.stride())
+          for (Index x = 0; x < width; x += line) __builtin_prefetch(ahead + x);
         count = rows.count - i >= tile_rows ? tile_rows : Index(std::bit_floor(std::size_t(rows.count - i)));
         S* const c = c_.row(rows.first + i) + j;
         S* const held = sums_ + i * width;

@@ -45,7 +45,7 @@ struct tile {
     for (Index k = 0; k < depth; ++k, a += a_step, b += b_step) {
       pack<S> bs[Packs];
 #pragma GCC unroll 16
-      for (int j = 0; j < Packs; ++j) bs[j] = pack<S>::load(b + j * lanes<S>);
+      for (int j = 0; j < Packs; ++j) bs[j] = in_register(pack<S>::load(b + j * lanes<S>));
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
         const pack<S> x(a[i * a_row]);
