@@ -3,20 +3,21 @@
 
 /// The performance core: pure functions on views, forward beside backward, without parameters or tape.
 ///
-///   product          c = a b, a bᵀ, aᵀ b with epilogues, from register tiles (tile) and packed panels (panel)
+///   product          c = a b, a bᵀ, aᵀ b with epilogues (epilogue), split over threads into blocks (block_product) of
+///                    register tiles (tile) on packed panels (panel)
 ///   attend           softmax attention and its backward over a cache of keys and values, never n × n
 ///   cross_entropy    output projection, loss and both gradients in chunks, never tokens × vocab
 ///   normalize        rms and layer norm, the residual's addition fused
 ///   rotate           rotary positions; its table of cosines and sines
 ///   softmax          of rows
-///   elementwise      a formula of every number, gated or not, with its slope; transform is what it is made of
+///   transform        a formula of every number
 ///   dropout          masks drawn again instead of stored
 ///   update           AdamW and SGD in one pass; the squared norm of a gradient
 #include <formwork/kernel/attend.hpp>
+#include <formwork/kernel/block_product.hpp>
 #include <formwork/kernel/cache.hpp>
 #include <formwork/kernel/cross_entropy.hpp>
 #include <formwork/kernel/dropout.hpp>
-#include <formwork/kernel/elementwise.hpp>
 #include <formwork/kernel/epilogue.hpp>
 #include <formwork/kernel/normalize.hpp>
 #include <formwork/kernel/panel.hpp>

@@ -174,9 +174,10 @@ struct attention {
 
   matrix<S> project(view<const S> x) const {
     matrix<S> qkv(x.rows(), query.out() + key.out() + value.out());
-    query.forward(part_of(qkv, shape, 0), x);
-    key.forward(part_of(qkv, shape, 1), x);
-    value.forward(part_of(qkv, shape, 2), x);
+    const auto to = [&](int which, const linear<S>& by) {
+      return into(part_of(qkv, shape, which), by.weight.value(), by.bias_epilogue());
+    };
+    products<S>(operands::nn, x, start::fresh, to(0, query), to(1, key), to(2, value));
     return qkv;
   }
 

@@ -2,7 +2,6 @@
 #pragma once
 #include <formwork/activation/silu.hpp>
 #include <formwork/contract/mixer.hpp>
-#include <formwork/core/dual.hpp>
 #include <formwork/layer/linear.hpp>
 
 namespace formwork::inline FORMWORK_ABI {
@@ -32,20 +31,15 @@ struct gated_mlp {
   }
 
   var<S> operator()(const var<S>& x) const {
-    using P = pack<S>;
     require(x.cols() == gate.in(), "gated_mlp: x is ", shape_text(x), " but gate.weight is ", shape_text(gate.weight),
             "; needs x.width = weight.in");
     auto y = x.tape().output(x.rows(), down.out(), x.shared_batch());
     matrix<S> g(x.rows(), gate.out()), u(x.rows(), up.out());
     {
       matrix<S> h(x.rows(), up.out());
-      up.forward(u, x.value());
-      product_nn<S>(g, x.value(), gate.weight.value(), start::fresh,
-                    [&, bias = gate.bias ? gate.bias.value().data() : nullptr](Index row, Index col, P value, Index count) {
-                      if (bias) value = value + P::load(bias + col, count);
-                      (activation(value) * P::load(u.row(row) + col, count)).store(h.row(row) + col, count);
-                      return value;
-                    });
+      gate.forward(g, x.value());
+      product_nn<S>(h, x.value(), up.weight.value(), start::fresh,
+                    chained(up.bias_epilogue(), formwork::gate<S, Activation>{activation, g, u}));
       down.forward(y.write(), h);
     }
     return record(
@@ -70,19 +64,11 @@ struct gated_mlp {
           up_bias(m.up.bias.address()), down(m.down.weight.address()), down_bias(m.down.bias.address()) {}
   };
 
-  /// g and u become their own gradients.
-  static void backward(const var<S>& x, matrix<S>& g, matrix<S>& u, const parts& part, const Activation& act, view<const S> dy) {
-    using P = pack<S>;
-    using D = dual<P>;
+  /// g becomes its own gradient.
+  static void backward(const var<S>& x, matrix<S>& g, const matrix<S>& u, const parts& part, const Activation& act, view<const S> dy) {
     using gradient = gradient_of_parameter<S>;
     matrix<S> h(g.rows(), g.cols()), du(g.rows(), g.cols());
-    product_nt<S>(du, dy, part.down->value, start::fresh, [&](Index row, Index col, P dh, Index count) {
-      const P up = P::load(u.row(row) + col, count);
-      const D a = act(D(P::load(g.row(row) + col, count), P(1)));
-      (a.value * up).store(h.row(row) + col, count);
-      (dh * up * a.slope).store(g.row(row) + col, count);
-      return dh * a.value;
-    });
+    product_nt<S>(du, dy, part.down->value, start::fresh, gate_backward<S, Activation>{act, g, u, h});
     gradient(part.down).add([&](view<S> sum, start how) { product_tn(sum, h, dy, how); });
     gradient(part.down_bias).add([&](view<S> sum, start how) { add_column_sums(sum.data(), dy, how); });
     linear<S>::backward(gradient_of(x), gradient(part.gate), gradient(part.gate_bias), g, x.value(), part.gate->value);

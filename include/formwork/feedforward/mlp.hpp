@@ -2,7 +2,6 @@
 #pragma once
 #include <formwork/activation/gelu.hpp>
 #include <formwork/contract/mixer.hpp>
-#include <formwork/core/dual.hpp>
 #include <formwork/layer/linear.hpp>
 
 namespace formwork::inline FORMWORK_ABI {
@@ -30,19 +29,14 @@ struct mlp {
   }
 
   var<S> operator()(const var<S>& x) const {
-    using P = pack<S>;
     require(x.cols() == up.in(), "mlp: x is ", shape_text(x), " but up.weight is ", shape_text(up.weight),
             "; needs x.width = weight.in");
     auto y = x.tape().output(x.rows(), down.out(), x.shared_batch());
     matrix<S> a(x.rows(), up.out());
     {
       matrix<S> h(x.rows(), up.out());
-      product_nn<S>(a, x.value(), up.weight.value(), start::fresh,
-                    [&, bias = up.bias ? up.bias.value().data() : nullptr](Index row, Index col, P value, Index count) {
-                      if (bias) value = value + P::load(bias + col, count);
-                      P(activation(value)).store(h.row(row) + col, count);
-                      return value;
-                    });
+      product_nn<S>(h, x.value(), up.weight.value(), start::fresh,
+                    chained(up.bias_epilogue(), activate<S, Activation>{activation, a}));
       down.forward(y.write(), h);
     }
     return record(
@@ -51,11 +45,7 @@ struct mlp {
          down_bias = down.bias.address(), act = activation](matrix<S>& dy) {
           using gradient = gradient_of_parameter<S>;
           matrix<S> h(a.rows(), a.cols()), da(a.rows(), a.cols());
-          product_nt<S>(da, dy, down->value, start::fresh, [&](Index row, Index col, P dh, Index count) {
-            const dual<P> h_and_slope = act(dual<P>(P::load(a.row(row) + col, count), P(1)));
-            h_and_slope.value.store(h.row(row) + col, count);
-            return dh * h_and_slope.slope;
-          });
+          product_nt<S>(da, dy, down->value, start::fresh, activate_backward<S, Activation>{act, a, h});
           gradient(down).add([&](view<S> sum, start how) { product_tn(sum, h, dy, how); });
           gradient(down_bias).add([&](view<S> sum, start how) { add_column_sums(sum.data(), dy, how); });
           linear<S>::backward(gradient_of(x), gradient(up), gradient(up_bias), da, x.value(), up->value);

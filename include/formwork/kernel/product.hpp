@@ -1,229 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <formwork/core/matrix.hpp>
 #include <formwork/core/parallel.hpp>
-#include <formwork/kernel/epilogue.hpp>
-#include <formwork/kernel/panel.hpp>
-#include <formwork/kernel/tile.hpp>
+#include <formwork/kernel/block_product.hpp>
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <span>
 
 namespace formwork::inline FORMWORK_ABI {
-
-/// Which operand is transposed: c = a b, a bᵀ, aᵀ b.
-enum class operands { nn, nt, tn };
-
-/// An epilogue without its type, so that products are compiled once.
-template <class S>
-struct finish {
-  void (*apply)(const void* epilogue, Index row, Index col, view<S> c) = nullptr;
-  const void* epilogue = nullptr;
-
-  explicit finish(const none&) {}
-  template <class Epilogue>
-  explicit finish(const Epilogue& e) : apply(&over<Epilogue>), epilogue(&e) {}
-
-  void operator()(Index row, Index col, view<S> c) const {
-    if (apply) apply(epilogue, row, col, c);
-  }
-
- private:
-  template <class Epilogue>
-  static void over(const void* epilogue, Index row, Index col, view<S> c) {
-    const auto& e = *static_cast<const Epilogue*>(epilogue);
-    for (Index i = 0; i < c.rows(); ++i)
-      for (Index j = 0; j < c.cols(); j += lanes<S>) {
-        const Index count = std::min<Index>(lanes<S>, c.cols() - j);
-        S* at = c.row(i) + j;
-        e(row + i, col + j, pack<S>::load(at, count), count).store(at, count);
-      }
-  }
-};
-
-/// One tile from memory to memory: to = from + a b, where from = null stands for zeros.
-template <class S>
-struct tile_task {
-  Index depth = 0;
-  const S *a = nullptr, *b = nullptr;
-  Index a_row = 0, a_step = 0, b_step = 0;  // as in tile::chain
-  const S* from = nullptr;
-  S* to = nullptr;
-  Index from_stride = 0, to_stride = 0;
-
-  /// rows is 1, 2, 4 or tile_rows; packs 1 to tile_packs.
-  void operator()(Index rows, Index packs) const {
-    static constexpr auto table = []<int... r>(std::integer_sequence<int, r...>) {
-      return std::array{std::array{&run<1 << r, 1>, &run<1 << r, 2>, &run<1 << r, 3>}...};
-    }
-    (std::make_integer_sequence<int, std::bit_width(unsigned(tile_rows))>());
-    table[std::size_t(std::bit_width(std::size_t(rows)) - 1)][std::size_t(packs - 1)](*this);
-  }
-
- private:
-  template <int Rows, int Packs>
-  [[gnu::noinline]] static void run(const tile_task& t) {
-    tile<S, Rows, Packs> sums;
-    if (t.from)
-      sums.load(t.from, t.from_stride);
-    else
-      sums.clear();
-    sums.chain(t.depth, t.a, t.a_row, t.a_step, t.b, t.b_step);
-    sums.store(t.to, t.to_stride);
-  }
-};
-
-/// A run of rows, columns or values of k.
-struct stretch {
-  Index first = 0, count = 0;
-  Index end() const { return first + count; }
-};
-
-/// Visits `total` in the fewest stretches of at most `most`, all but the last equal and multiples of `unit`; one empty
-/// stretch where there is nothing.
-template <class F>
-void in_stretches(Index total, Index most, Index unit, F f) {
-  const Index pieces = std::max<Index>((total + most - 1) / most, 1);
-  const Index each = std::max((total + pieces * unit - 1) / (pieces * unit) * unit, unit);
-  Index first = 0;
-  do f(stretch{first, std::min(each, total - first)});
-  while ((first += each) < total);
-}
-
-/// A block of c, on one thread.
-///
-/// Rows of a are packed in blocks of about 400 KB for the second-level cache; then strips of three packs of columns are
-/// packed in panels of about 36 KB for the first-level one and multiplied with the whole block. Sums between two panels of
-/// a strip wait in `sums`: in c itself, rows at a multiple of 4 KB would make the loads of a tile wait for the stores of the
-/// one before. Up to 64 rows read b in place; few columns read a in place.
-template <class S>
-class block_product {
- public:
-  static constexpr Index width = tile_cols<S>;
-  static constexpr Index panel_depth = 192, block_depth = 384, block_rows = 1024 / sizeof(S);
-  static constexpr Index rows_in_place = tile_rows * tile_rows, depth_in_place = block_rows * block_depth / rows_in_place;
-  static constexpr Index cols_in_place = 6 * width;
-  static constexpr Index room = panel_depth * width + block_rows * width + block_rows * block_depth;
-
-  block_product(operands form, view<S> c, view<const S> a, view<const S> b, start how, finish<S> after, Index row,
-                Index col, S* memory)
-      : form_(form),
-        c_(c),
-        a_(a),
-        b_(b),
-        how_(how),
-        after_(after),
-        row_(row),
-        col_(col),
-        panel_(memory),
-        sums_(panel_ + panel_depth * width),
-        packed_(sums_ + block_rows * width) {}
-
-  void run() {
-    const Index m = c_.rows(), depth = form_ == operands::tn ? a_.rows() : a_.cols();
-    const bool few_rows = m <= rows_in_place && form_ != operands::nt;
-    const bool pack_a = form_ == operands::tn || (c_.cols() > cols_in_place && m >= tile_rows);
-    last_ = depth;
-    in_stretches(m, block_rows, tile_rows, [&](stretch rows) {
-      in_stretches(depth, few_rows ? depth_in_place : block_depth, 16, [&](stretch k) {
-        rows_of_a a = {a_.row(form_ == operands::tn ? 0 : rows.first) + k.first, a_.stride(), 1,
-                       tile_rows * a_.stride()};
-        if (pack_a) a = pack(rows, k);
-        for (Index j = 0; j < c_.cols(); j += width) strip(rows, k, a, j, std::min(width, c_.cols() - j), few_rows);
-      });
-    });
-  }
-
- private:
-  /// Row i at k is at[i / tile_rows * next + i % tile_rows * row + k * step].
-  struct rows_of_a {
-    const S* at;
-    Index row, step, next;
-  };
-
-  /// Panels of tile_rows rows.
-  rows_of_a pack(stretch rows, stretch k) {
-    constexpr int narrow = std::min(tile_rows, lanes<S>);
-    constexpr Index together = 16;  // rows of aᵀ: they are read along, each into all panels
-    const auto panels = [&](stretch part, auto fill) {
-      for (Index i = 0; i < rows.count; i += tile_rows)
-        fill(packed_ + i * k.count + part.first * tile_rows, rows.first + i, std::min<Index>(tile_rows, rows.count - i));
-    };
-    if (form_ == operands::tn)
-      for (Index from = 0; from < k.count; from += together) {
-        const stretch part = {from, std::min(together, k.count - from)};
-        panels(part, [&](S* panel, Index row, Index count) {
-          pack_panel<narrow>(panel, tile_rows, a_.rows(k.first + from, part.count).cols(row, count));
-        });
-      }
-    else
-      panels({0, k.count}, [&](S* panel, Index row, Index count) {
-        pack_panel_transposed(panel, tile_rows, a_.rows(row, count).cols(k.first, k.count));
-      });
-    return {packed_, 1, tile_rows, tile_rows * k.count};
-  }
-
-  /// Columns j ... of one block of rows and one of k.
-  void strip(stretch rows, stretch k, rows_of_a a, Index j, Index cols, bool few_rows) {
-    const Index packs = (cols + lanes<S> - 1) / lanes<S>;
-    const bool whole = cols == packs * lanes<S>;  // otherwise c is only written through sums
-    const bool fresh = k.first == 0 && how_ == start::fresh;
-    if (!whole && !fresh) copy(rows.count, cols, c_.row(rows.first) + j, c_.stride(), sums_, width);
-    const bool in_place = few_rows && whole;
-    constexpr Index line = alignment / sizeof(S);
-    const Index rows_ahead = panel_depth * tile_rows / rows.count + 1;
-    in_stretches(k.count, in_place ? depth_in_place : panel_depth, 16, [&](stretch s) {
-      const bool first = s.first == 0, last = s.end() == k.count;
-      const stretch at = {k.first + s.first, s.count};
-      tile_task<S> t = {.depth = s.count, .a_row = a.row, .a_step = a.step};
-      t.from_stride = whole && first ? c_.stride() : width;
-      t.to_stride = whole && last ? c_.stride() : width;
-      t.b = panel_;
-      t.b_step = packs * lanes<S>;
-      const S* ahead = nullptr;
-      if (form_ == operands::nt) {
-        pack_panel_transposed(panel_, t.b_step, b_.rows(j, cols).cols(at.first, at.count));
-      } else if (in_place) {
-        t.b = b_.row(at.first) + j;
-        t.b_step = b_.stride();
-      } else {
-        pack_panel<lanes<S>>(panel_, t.b_step, b_.rows(at.first, at.count).cols(j, cols));
-        // The next panel comes into cache while this one is multiplied: its rows are too far apart for the machine to guess.
-        ahead = last ? b_.row(k.first) + std::min(j + width, c_.cols() - 1) : b_.row(at.end()) + j;
-      }
-      const S* const ahead_end = ahead ? ahead + s.count * b_.stride() : nullptr;
-      for (Index i = 0, count; i < rows.count; i += count) {
-        for (Index row = 0; row < rows_ahead && ahead < ahead_end; ++row, ahead += b_.stride())
-          for (Index x = 0; x < width; x += line) __builtin_prefetch(ahead + x);
-        count = rows.count - i >= tile_rows ? tile_rows : Index(std::bit_floor(std::size_t(rows.count - i)));
-        S* const c = c_.row(rows.first + i) + j;
-        S* const held = sums_ + i * width;
-        t.a = a.at + i / tile_rows * a.next + i % tile_rows * a.row + s.first * a.step;
-        t.from = fresh && first ? nullptr : whole && first ? c : held;
-        t.to = whole && last ? c : held;
-        t(count, packs);
-        if (!last) continue;
-        if (!whole) copy(count, cols, held, width, c, c_.stride());
-        if (at.end() == last_) after_(row_ + rows.first + i, col_ + j, {c, count, cols, c_.stride()});
-      }
-    });
-  }
-
-  static void copy(Index rows, Index cols, const S* from, Index from_stride, S* to, Index to_stride) {
-    for (Index i = 0; i < rows; ++i) std::copy_n(from + i * from_stride, cols, to + i * to_stride);
-  }
-
-  operands form_;
-  view<S> c_;
-  view<const S> a_, b_;
-  start how_;
-  finish<S> after_;
-  Index row_, col_;
-  S *panel_, *sums_, *packed_;
-  Index last_ = 0;
-};
 
 /// c += a b for one row, whole rows of b one after another as memory likes them best: eight at a time into c.
 template <class S>
@@ -370,27 +154,34 @@ class product_run {
     view<const S> a = a_;
     a.data_ += item * again_.a;
     a = form_ == operands::tn ? a.cols(rows.first, rows.count) : a.rows(rows.first, rows.count);
-    Index before = 0;
-    for (const part& p : std::span(parts_, count_)) {
-      const Index first = std::max(packs_of_all.first - before, Index(0)) * lanes<S>;
-      const Index end = std::min((packs_of_all.end() - before) * lanes<S>, p.c.cols());
-      before += packs(p.c);
-      if (first >= end) continue;
-      view<S> c = p.c.rows(rows.first, rows.count).cols(first, end - first);
-      view<const S> b = form_ == operands::nt ? p.b.rows(first, end - first) : p.b.cols(first, end - first);
-      c.data_ += item * again_.c;
-      b.data_ += item * again_.b;
-      if (rows_ > 1) {
-        block_product<S>(form_, c, a, b, how_, p.after, rows.first, first, room).run();
-        continue;
+    const auto each_part = [&](auto f) {
+      Index before = 0;
+      for (const part& p : std::span(parts_, count_)) {
+        const Index first = std::max(packs_of_all.first - before, Index(0)) * lanes<S>;
+        const Index end = std::min((packs_of_all.end() - before) * lanes<S>, p.c.cols());
+        before += packs(p.c);
+        if (first >= end) continue;
+        product_part<S> mine = {.c = p.c.rows(rows.first, rows.count).cols(first, end - first),
+                                .b = form_ == operands::nt ? p.b.rows(first, end - first) : p.b.cols(first, end - first),
+                                .after = p.after,
+                                .row = rows.first,
+                                .col = first};
+        mine.c.data_ += item * again_.c;
+        mine.b.data_ += item * again_.b;
+        f(mine);
       }
-      if (form_ == operands::nt)
-        stream_row_transposed(c.data(), c.cols(), depth_, a.data(), b.data(), b.stride(), how_);
-      else
-        stream_row(c.data(), c.cols(), depth_, a.data(), form_ == operands::tn ? a.stride() : 1, b.data(), b.stride(),
-                   how_);
-      p.after(0, first, c);
-    }
+    };
+    if (rows_ > 1)
+      block_product<S>(form_, a, how_, room).run(packs_of_all.count * lanes<S>, each_part);
+    else
+      each_part([&](const product_part<S>& p) {
+        if (form_ == operands::nt)
+          stream_row_transposed(p.c.data(), p.c.cols(), depth_, a.data(), p.b.data(), p.b.stride(), how_);
+        else
+          stream_row(p.c.data(), p.c.cols(), depth_, a.data(), form_ == operands::tn ? a.stride() : 1, p.b.data(),
+                     p.b.stride(), how_);
+        p.after(0, p.col, p.c);
+      });
   }
 
   operands form_;

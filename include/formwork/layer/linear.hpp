@@ -45,11 +45,9 @@ struct linear {
 
   /// The kernel alone, for ops that fuse several projections.
   void forward(view<S> y, view<const S> x) const {
-    if (bias)
-      product_nn(y, x, weight.value(), start::fresh, add_bias{bias.value().data()});
-    else
-      product_nn(y, x, weight.value());
+    product_nn(y, x, weight.value(), start::fresh, bias_epilogue());
   }
+  add_bias<S> bias_epilogue() const { return {bias ? bias.value().data() : nullptr}; }
   static void backward(const gradient_of_var<S>& dx, const gradient_of_parameter<S>& dw, const gradient_of_parameter<S>& db,
                        view<const S> dy, view<const S> x, view<const S> w) {
     dx.add([&](view<S> g, start how) { product_nt(g, dy, w, how); });

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/core/matrix.hpp>
+#include <formwork/kernel/epilogue.hpp>
+#include <formwork/kernel/panel.hpp>
+#include <formwork/kernel/tile.hpp>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <utility>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// Which operand is transposed: c = a b, a bᵀ, aᵀ b.
+enum class operands { nn, nt, tn };
+
+/// Asks for the cache lines of a few rows of a matrix.
+template <class S>
+FORMWORK_INLINE void fetch(view<S> m) {
+  constexpr Index line = alignment / sizeof(S);
+  for (Index i = 0; i < m.rows(); ++i) {
+    for (Index j = 0; j < m.cols(); j += line) __builtin_prefetch(m.row(i) + j);
+    __builtin_prefetch(m.row(i) + m.cols() - 1);
+  }
+}
+
+/// An epilogue without its type, so that products are compiled once.
+template <class S>
+struct finish {
+  explicit finish(const none&) {}
+  template <class Epilogue>
+  explicit finish(const Epilogue& e) : epilogue_(&e), apply_(&apply<Epilogue>), ahead_(&ahead<Epilogue>) {}
+
+  /// Does all of c, whose first element is (row, col) of the product.
+  void operator()(Index row, Index col, view<S> c) const {
+    if (epilogue_) apply_(epilogue_, row, col, c);
+  }
+  /// Fetches c and what the epilogue will touch beside it.
+  void fetch_operands(Index row, Index col, view<S> c) const {
+    fetch(c);
+    if (epilogue_) ahead_(epilogue_, row, col, c.rows(), c.cols());
+  }
+
+ private:
+  template <class Epilogue>
+  static void apply(const void* epilogue, Index row, Index col, view<S> c) {
+    const auto& e = *static_cast<const Epilogue*>(epilogue);
+    for (Index i = 0; i < c.rows(); ++i)
+      for (Index j = 0; j < c.cols(); j += lanes<S>) {
+        const Index count = std::min<Index>(lanes<S>, c.cols() - j);
+        S* at = c.row(i) + j;
+        e(row + i, col + j, pack<S>::load(at, count), count).store(at, count);
+      }
+  }
+  template <class Epilogue>
+  static void ahead(const void* epilogue, Index row, Index col, Index rows, Index cols) {
+    name_operands(*static_cast<const Epilogue*>(epilogue), [=](auto m) {
+      if (m.data()) fetch(m.rows(row, rows).cols(col, cols));
+    });
+  }
+
+  const void* epilogue_ = nullptr;
+  void (*apply_)(const void*, Index, Index, view<S>) = nullptr;
+  void (*ahead_)(const void*, Index, Index, Index, Index) = nullptr;
+};
+
+/// One tile from memory to memory: to = from + a b, where from = null stands for zeros.
+template <class S>
+struct tile_task {
+  Index depth = 0;
+  const S *a = nullptr, *b = nullptr;
+  Index a_row = 0, a_step = 0, b_step = 0;  // as in tile::chain
+  const S* from = nullptr;
+  S* to = nullptr;
+  Index from_stride = 0, to_stride = 0;
+
+  /// rows is 1, 2, 4 or tile_rows; packs 1 to tile_packs.
+  void operator()(Index rows, Index packs) const {
+    static constexpr auto table = []<int... r>(std::integer_sequence<int, r...>) {
+      return std::array{std::array{&run<1 << r, 1>, &run<1 << r, 2>, &run<1 << r, 3>}...};
+    }
+    (std::make_integer_sequence<int, std::bit_width(unsigned(tile_rows))>());
+    table[std::size_t(std::bit_width(std::size_t(rows)) - 1)][std::size_t(packs - 1)](*this);
+  }
+
+ private:
+  template <int Rows, int Packs>
+  [[gnu::noinline]] static void run(const tile_task& t) {
+    tile<S, Rows, Packs> sums;
+    if (t.from)
+      sums.load(t.from, t.from_stride);
+    else
+      sums.clear();
+    sums.chain(t.depth, t.a, t.a_row, t.a_step, t.b, t.b_step);
+    sums.store(t.to, t.to_stride);
+  }
+};
+
+/// A run of rows, columns or values of k.
+struct stretch {
+  Index first = 0, count = 0;
+  Index end() const { return first + count; }
+};
+
+/// Visits `total` in the fewest stretches of at most `most`, all but the last equal and multiples of `unit`; one empty
+/// stretch where there is nothing.
+template <class F>
+void in_stretches(Index total, Index most, Index unit, F f) {
+  const Index pieces = std::max<Index>((total + most - 1) / most, 1);
+  const Index each = std::max((total + pieces * unit - 1) / (pieces * unit) * unit, unit);
+  Index first = 0;
+  do f(stretch{first, std::min(each, total - first)});
+  while ((first += each) < total);
+}
+
+/// A block of the columns of one product, and where it begins in the whole.
+template <class S>
+struct product_part {
+  view<S> c;
+  view<const S> b;
+  finish<S> after;
+  Index row, col;
+};
+
+/// Blocks of several products of one a, on one thread.
+///
+/// Rows of a are packed in blocks of about 400 KB for the second-level cache, once for all products; then strips of three
+/// packs of columns are packed in panels for the first-level one and multiplied with the whole block. Sums between two panels
+/// of a strip wait in `sums`: in c itself, rows at a multiple of 4 KB would make the loads of a tile wait for the stores of the
+/// one before. Few rows read b in place; few columns read a in place. What the next panel and the epilogue will read is
+/// fetched while a tile is multiplied: their rows are too far apart for the machine to guess.
+template <class S>
+class block_product {
+ public:
+  static constexpr Index width = tile_cols<S>;
+  static constexpr Index panel_depth = 192, block_depth = 384, block_rows = 1024 / sizeof(S);
+  static constexpr Index rows_in_place = tile_rows * tile_rows, depth_in_place = 1536;
+  static constexpr Index cols_in_place = 6 * width;
+  static constexpr Index room = panel_depth * width + block_rows * width + block_rows * block_depth;
+
+  block_product(operands form, view<const S> a, start how, S* memory)
+      : form_(form), a_(a), how_(how), panel_(memory), sums_(panel_ + panel_depth * width), packed_(sums_ + block_rows * width) {}
+
+  /// each_part(f) calls f(product_part) for every part; all have a's rows, `cols` columns together.
+  template <class EachPart>
+  void run(Index cols, EachPart each_part) {
+    const bool tn = form_ == operands::tn;
+    const Index m = tn ? a_.cols() : a_.rows(), depth = tn ? a_.rows() : a_.cols();
+    const bool few_rows = m <= rows_in_place && form_ != operands::nt;
+    const bool pack_a = tn || (cols > cols_in_place && m >= tile_rows);
+    last_ = depth;
+    in_stretches(m, block_rows, tile_rows, [&](stretch rows) {
+      in_stretches(depth, few_rows ? depth_in_place : block_depth, 16, [&](stretch k) {
+        rows_of_a a = {a_.row(tn ? 0 : rows.first) + k.first, a_.stride(), 1, tile_rows * a_.stride()};
+        if (pack_a) a = pack(rows, k);
+        each_part([&](const product_part<S>& part) {
+          for (Index j = 0; j < part.c.cols(); j += width) strip(part, rows, k, a, {j, std::min(width, part.c.cols() - j)}, few_rows);
+        });
+      });
+    });
+  }
+
+ private:
+  /// Row i at k is at[i / tile_rows * next + i % tile_rows * row + k * step].
+  struct rows_of_a {
+    const S* at;
+    Index row, step, next;
+  };
+
+  /// Panels of tile_rows rows.
+  rows_of_a pack(stretch rows, stretch k) {
+    constexpr int narrow = std::min(tile_rows, lanes<S>);
+    constexpr Index together = 16;  // rows of aᵀ: they are read along, each into all panels
+    const auto panels = [&](Index at, auto fill) {
+      for (Index i = 0; i < rows.count; i += tile_rows)
+        fill(packed_ + i * k.count + at * tile_rows, rows.first + i, std::min<Index>(tile_rows, rows.count - i));
+    };
+    if (form_ == operands::tn)
+      for (Index from = 0; from < k.count; from += together)
+        panels(from, [&](S* panel, Index row, Index count) {
+          const Index deep = std::min(together, k.count - from);
+          pack_panel<narrow>(panel, tile_rows, a_.rows(k.first + from, deep).cols(row, count));
+        });
+    else
+      panels(0, [&](S* panel, Index row, Index count) {
+        pack_panel_transposed(panel, tile_rows, a_.rows(row, count).cols(k.first, k.count));
+      });
+    return {packed_, 1, tile_rows, tile_rows * k.count};
+  }
+
+  /// Some columns of one block of rows and one of k.
+  void strip(const product_part<S>& part, stretch rows, stretch k, rows_of_a a, stretch cols, bool few_rows) {
+    const view<S> c = part.c.rows(rows.first, rows.count).cols(cols.first, cols.count);
+    const Index packs = (cols.count + lanes<S> - 1) / lanes<S>;
+    const bool whole = cols.count == packs * lanes<S>;  // otherwise c is only written through sums
+    const bool fresh = k.first == 0 && how_ == start::fresh;
+    if (!whole && !fresh) copy(view<const S>(c), view<S>(sums_, rows.count, cols.count, width));
+    const bool in_place = few_rows && whole;
+    in_stretches(k.count, in_place ? depth_in_place : panel_depth, 16, [&](stretch s) {
+      const bool first = s.first == 0, last = s.end() == k.count, done = last && k.end() == last_;
+      const stretch at = {k.first + s.first, s.count};
+      tile_task<S> t = {.depth = s.count, .a_row = a.row, .a_step = a.step};
+      t.from_stride = whole && first ? c.stride() : width;
+      t.to_stride = whole && last ? c.stride() : width;
+      t.b = panel_;
+      t.b_step = packs * lanes<S>;
+      view<const S> ahead = {};  // the rows of b that the next panel reads
+      if (form_ == operands::nt) {
+        pack_panel_transposed(panel_, t.b_step, part.b.rows(cols.first, cols.count).cols(at.first, at.count));
+      } else if (in_place) {
+        t.b = part.b.row(at.first) + cols.first;
+        t.b_step = part.b.stride();
+      } else {
+        pack_panel<lanes<S>>(panel_, t.b_step, part.b.rows(at.first, at.count).cols(cols.first, cols.count));
+        const Index next = last ? cols.end() : cols.first;
+        ahead = part.b.rows(last ? k.first : at.end(), at.count).cols(next, std::min(width, part.b.cols() - next));
+      }
+      const Index rows_ahead = (at.count * tile_rows + rows.count - 1) / rows.count;
+      for (Index i = 0, count; i < rows.count; i += count) {
+        count = rows.count - i >= tile_rows ? tile_rows : Index(std::bit_floor(std::size_t(rows.count - i)));
+        const view<S> out = c.rows(i, count);
+        S* const held = sums_ + i * width;
+        t.a = a.at + i / tile_rows * a.next + i % tile_rows * a.row + s.first * a.step;
+        t.from = fresh && first ? nullptr : whole && first ? out.data() : held;
+        t.to = whole && last ? out.data() : held;
+        if (const Index row = i / tile_rows * rows_ahead; !ahead.empty() && row < ahead.rows())
+          fetch(ahead.rows(row, std::min(rows_ahead, ahead.rows() - row)));
+        if (done) part.after.fetch_operands(part.row + rows.first + i, part.col + cols.first, out);
+        t(count, packs);
+        if (last && !whole) copy(view<const S>(held, count, cols.count, width), out);
+        if (done) part.after(part.row + rows.first + i, part.col + cols.first, out);
+      }
+    });
+  }
+
+  static void copy(view<const S> from, view<S> to) {
+    for (Index i = 0; i < from.rows(); ++i) std::copy_n(from.row(i), from.cols(), to.row(i));
+  }
+
+  operands form_;
+  view<const S> a_;
+  start how_;
+  S *panel_, *sums_, *packed_;
+  Index last_ = 0;
+};
+
+}  // namespace formwork
