@@ -13,7 +13,7 @@ namespace formwork::inline FORMWORK_ABI {
 template <class S>
 void stream_row(S* c, Index cols, Index depth, const S* a, Index a_step, const S* b, Index stride, start how) {
   using P = pack<S>;
-  constexpr Index together = 8;
+  constexpr int together = 8;
   if (how == start::fresh) std::fill_n(c, cols, S(0));
   Index k = 0;
   const auto rows = [&]<int N>(std::integral_constant<int, N>) {
@@ -21,49 +21,61 @@ void stream_row(S* c, Index cols, Index depth, const S* a, Index a_step, const S
 #pragma GCC unroll 16
     for (int i = 0; i < N; ++i) x[i] = P(a[(k + i) * a_step]);
     const S* row = b + k * stride;
-    Index j = 0;
-    for (; j + lanes<S> <= cols; j += lanes<S>) {
-      P sum = P::load(c + j);
+    const auto add = [&](Index j, Index count) {
+      P sum = P::load(c + j, count);
 #pragma GCC unroll 16
-      for (int i = 0; i < N; ++i) sum = fma(x[i], P::load(row + i * stride + j), sum);
-      sum.store(c + j);
-    }
-    if (const Index rest = cols - j; rest > 0) {
-      P sum = P::load(c + j, rest);
-      for (int i = 0; i < N; ++i) sum = fma(x[i], P::load(row + i * stride + j, rest), sum);
-      sum.store(c + j, rest);
-    }
+      for (int i = 0; i < N; ++i) sum = fma(x[i], P::load(row + i * stride + j, count), sum);
+      sum.store(c + j, count);
+    };
+    Index j = 0;
+    for (; j + P::size <= cols; j += P::size) add(j, Index(P::size));
+    if (j < cols) add(j, cols - j);
   };
   for (; k + together <= depth; k += together) rows(std::integral_constant<int, together>());
   for (; k < depth; ++k) rows(std::integral_constant<int, 1>());
 }
 
-/// c += a bᵀ for one row, transposing b in registers: lane j is the chain of row j of b.
+/// c += a bᵀ for one row: lane j is the chain of row j of b, which is transposed in registers.
 template <class S>
 void stream_row_transposed(S* c, Index cols, Index depth, const S* a, const S* b, Index stride, start how) {
   using P = pack<S>;
   constexpr int N = lanes<S>;
-  for (Index j = 0; j < cols; j += N, b += N * stride) {
-    const Index count = std::min<Index>(N, cols - j);
-    P sum = how == start::fresh ? P(0) : P::load(c + j, count);
-    for (Index k = 0; k < depth; k += N) {
-      const Index deep = std::min<Index>(N, depth - k);
-      P block[N];
-      if (count == N && deep == N) {
+  // The k from `from` to `until` of `Chains` packs of columns: their sums hide each other's latency.
+  const auto chains = [=]<int Chains>(std::integral_constant<int, Chains>, Index j, Index from, Index until, P* sum) {
+    P own[Chains];
+    std::copy_n(sum, Chains, own);
+    for (Index k = from; k < until; k += N)
+#pragma GCC unroll 4
+      for (int r = 0; r < Chains; ++r) {
+        const S* row = b + (j + r * N) * stride + k;
+        asm("" : "+r"(row));  // or g++ keeps an address for each of the rows, and spills
+        P block[N];
 #pragma GCC unroll 16
-        for (int i = 0; i < N; ++i) block[i] = P::load(b + i * stride + k);
-      } else {
-        for (int i = 0; i < N; ++i) block[i] = i < count ? P::load(b + i * stride + k, deep) : P(0);
-      }
-      transpose(block);
-      if (deep == N) {
+        for (int i = 0; i < N; ++i) block[i] = P::load(row + i * stride);
+        transpose(block);
 #pragma GCC unroll 16
-        for (int i = 0; i < N; ++i) sum = fma(P(a[k + i]), block[i], sum);
-      } else {
-        for (Index i = 0; i < deep; ++i) sum = fma(P(a[k + i]), block[i], sum);
+        for (int i = 0; i < N; ++i) own[r] = fma(P(a[k + i]), block[i], own[r]);
       }
-    }
-    sum.store(c + j, count);
+    std::copy_n(own, Chains, sum);
+  };
+  constexpr int together = 2;
+  const Index deep = depth / N * N;
+  for (Index j = 0; j < cols; j += together * N) {
+    const Index here = std::min<Index>(together * N, cols - j);
+    P sum[together];
+    for (int r = 0; r < together; ++r) sum[r] = how == start::fresh ? P(0) : P::load(c + j + r * N, here - r * N);
+    Index done = 0;
+    if (here == together * N)
+      chains(std::integral_constant<int, together>(), j, 0, deep, sum), done = here;
+    else
+      for (; done + N <= here; done += N) chains(std::integral_constant<int, 1>(), j + done, 0, deep, sum + done / N);
+    // What no block takes, number by number: a lane of its own row.
+    S lane[N * together];
+    for (int r = 0; r < together; ++r) sum[r].store(lane + r * N);
+    for (Index i = 0; i < here; ++i)
+      for (Index k = i < done ? deep : 0; k < depth; ++k)
+        lane[i] = fma(pack<S, 1>(a[k]), pack<S, 1>(b[(j + i) * stride + k]), pack<S, 1>(lane[i]))[0];
+    std::copy_n(lane, here, c + j);
   }
 }
 
