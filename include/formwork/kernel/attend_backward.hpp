@@ -24,14 +24,14 @@ struct attend_backward_room {
       used += (count + 15) / 16 * 16;
       return at;
     };
-    const Index q = whole_tiles(queries), k = whole_tiles(keys), block = backward_key_block;
+    const Index q = whole_strips(queries), k = whole_strips(keys), block = backward_key_block;
     const Index key = padded<S>(shape.key_width), value = padded<S>(shape.head_width);
     q_strips = take(q * key), dout_strips = take(q * value), q_rows = take(q * key), dout_rows = take(q * value);
     sums = take(q), dq = take(q * key), dk = take(k * key), dv = take(k * value);
     k_panels = take(block * key), v_panels = take(block * value), k_rows = take(block * key);
     weights = take(query_block * block), dscores = take(query_block * block);
   }
-  static Index whole_tiles(Index rows) { return (rows + tile_rows - 1) / tile_rows * tile_rows; }
+  static Index whole_strips(Index rows) { return (rows + strip_rows - 1) / strip_rows * strip_rows; }
 };
 
 /// The backward of one head of queries against its keys: blocks of keys outside, blocks of queries inside. Scores and
@@ -40,7 +40,7 @@ struct attend_backward_room {
 template <real S, class Policies>
 struct attend_backward_head {
   static constexpr Index stride = backward_key_block;
-  static constexpr Index strips = query_block / tile_rows;
+  static constexpr Index strips = query_block / strip_rows;
   static constexpr bool formula = !leaves_scores<std::remove_cvref_t<decltype(Policies::score)>>;
 
   const Policies& policies;
@@ -78,12 +78,12 @@ struct attend_backward_head {
   }
 
   void pack_queries_of_head() {
-    S ones[tile_rows];
-    std::fill_n(ones, tile_rows, S(1));
-    for (Index i = 0; i < q.rows(); i += tile_rows) {
-      const Index rows = std::min<Index>(tile_rows, q.rows() - i);
-      pack_queries<S, tile_rows>(room.q_strips + i * shape.key_width, q.rows(i, rows), folded + i);
-      pack_queries<S, tile_rows>(room.dout_strips + i * shape.head_width, dout.rows(i, rows), ones);
+    S ones[strip_rows];
+    std::fill_n(ones, strip_rows, S(1));
+    for (Index i = 0; i < q.rows(); i += strip_rows) {
+      const Index rows = std::min<Index>(strip_rows, q.rows() - i);
+      pack_queries<S, strip_rows>(room.q_strips + i * shape.key_width, q.rows(i, rows), folded + i);
+      pack_queries<S, strip_rows>(room.dout_strips + i * shape.head_width, dout.rows(i, rows), ones);
     }
     copy_padded<S>(room.q_rows, q_stride(), q);
     copy_padded<S>(room.dout_rows, v_stride(), dout);
@@ -92,7 +92,7 @@ struct attend_backward_head {
       for (Index j = 0; j < q_stride(); j += lanes<S>) (pack<S>(plain[i]) * pack<S>::load(row + j)).store(row + j);
       room.sums[i] = row_sum(i);
     }
-    std::fill_n(room.dq, room.whole_tiles(q.rows()) * q_stride(), S(0));
+    std::fill_n(room.dq, room.whole_strips(q.rows()) * q_stride(), S(0));
   }
 
   /// Σ_j weight · dweight = Σ_d dout · out.
@@ -117,16 +117,16 @@ struct attend_backward_head {
   /// A block of queries meets a block of keys.
   void take(Index q0, Index rows, index_range block, coverage block_cover, bool keys_finite) {
     index_range hulls[strips];
-    const Index used = (rows + tile_rows - 1) / tile_rows;
+    const Index used = (rows + strip_rows - 1) / strip_rows;
     for (Index t = 0; t < used; ++t) {
-      const Index r0 = t * tile_rows, count = std::min<Index>(tile_rows, rows - r0);
+      const Index r0 = t * strip_rows, count = std::min<Index>(strip_rows, rows - r0);
       const auto seen = strip_at(q0 + r0, count, block);
       const coverage cover = block_cover == coverage::all ? coverage::all : seen.cover();
       hulls[t] = seen.template hull<S>(cover);
       weigh_strip(q0, r0, seen, cover, block_cover, hulls[t]);
       if (cover == coverage::none) continue;
       if (cover == coverage::all || keys_finite)
-        accumulate<S, tile_rows, stride, 1>(room.dq + (q0 + r0) * q_stride(), q_stride(), nullptr, hulls[t].size(),
+        accumulate<S, strip_rows, stride, 1>(room.dq + (q0 + r0) * q_stride(), q_stride(), nullptr, hulls[t].size(),
                                             room.dscores + r0 * stride + hulls[t].first,
                                             room.k_rows + hulls[t].first * q_stride());
       else
@@ -147,9 +147,9 @@ struct attend_backward_head {
   void weigh_strip(Index q0, Index r0, const auto& seen, coverage cover, coverage block_cover, index_range hull) {
     const index_range in_use{hull.first, hull.first + padded<S>(hull.size())};
     if (cover != coverage::none) {
-      score_strip<S, tile_rows, stride>(room.weights + r0 * stride, hull, room.q_strips + (q0 + r0) * shape.key_width,
+      score_strip<S, strip_rows, stride>(room.weights + r0 * stride, hull, room.q_strips + (q0 + r0) * shape.key_width,
                                         room.k_panels, shape.key_width);
-      score_strip<S, tile_rows, stride>(room.dscores + r0 * stride, hull,
+      score_strip<S, strip_rows, stride>(room.dscores + r0 * stride, hull,
                                         room.dout_strips + (q0 + r0) * shape.head_width, room.v_panels,
                                         shape.head_width);
     }
@@ -197,18 +197,18 @@ struct attend_backward_head {
     return sum(probe) == S(0);
   }
 
-  /// dV and dK of tile_rows keys at a time, from the strips that see any of them.
+  /// dV and dK of strip_rows keys at a time, from the strips that see any of them.
   void key_gradients(Index q0, Index rows, index_range block, const index_range* hulls, Index used) {
-    for (Index j = 0; j < block.size(); j += tile_rows) {
-      const auto misses = [&](Index t) { return hulls[t].clipped({j, j + tile_rows}).empty(); };
+    for (Index j = 0; j < block.size(); j += strip_rows) {
+      const auto misses = [&](Index t) { return hulls[t].clipped({j, j + strip_rows}).empty(); };
       Index from = 0, until = used;
       while (from < until && misses(from)) ++from;
       while (from < until && misses(until - 1)) --until;
-      const Index r0 = from * tile_rows, depth = std::min(until * tile_rows, rows) - r0;
+      const Index r0 = from * strip_rows, depth = std::min(until * strip_rows, rows) - r0;
       if (depth <= 0) continue;
-      accumulate<S, tile_rows, 1, stride>(room.dv + (block.first + j) * v_stride(), v_stride(), nullptr, depth,
+      accumulate<S, strip_rows, 1, stride>(room.dv + (block.first + j) * v_stride(), v_stride(), nullptr, depth,
                                           room.weights + r0 * stride + j, room.dout_rows + (q0 + r0) * v_stride());
-      accumulate<S, tile_rows, 1, stride>(room.dk + (block.first + j) * q_stride(), q_stride(), nullptr, depth,
+      accumulate<S, strip_rows, 1, stride>(room.dk + (block.first + j) * q_stride(), q_stride(), nullptr, depth,
                                           room.dscores + r0 * stride + j, room.q_rows + (q0 + r0) * q_stride());
     }
   }

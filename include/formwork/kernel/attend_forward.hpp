@@ -153,7 +153,7 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
               kept.data() ? kept.row(row) + head : nullptr, kept.stride());
   };
 
-  const Index room = attend_forward_block<S, tile_rows, Policies>::scratch_size(shape);
+  const Index room = attend_forward_block<S, strip_rows, Policies>::scratch_size(shape);
   const scratch<S> rooms(threads() * room);
   const Index blocks = (batch.longest() + query_block - 1) / query_block;
   parallel_for(batch.count() * shape.heads * blocks, [&](Index task) {
@@ -163,7 +163,7 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
     if (rows.size() == 1)
       run(std::integral_constant<int, 1>(), s, head, rows, mine);
     else if (!rows.empty())
-      run(std::integral_constant<int, tile_rows>(), s, head, rows, mine);
+      run(std::integral_constant<int, strip_rows>(), s, head, rows, mine);
   });
 }
 

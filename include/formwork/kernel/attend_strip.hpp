@@ -12,7 +12,7 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-// What the forward and the backward of attention are made of. A strip is `Rows` queries (a tile's rows, or one: decoding)
+// What the forward and the backward of attention are made of. A strip is `Rows` queries (strip_rows, or one: decoding)
 // against a block of keys; its scores lie in a buffer, a row of `Stride` numbers for each query, the block's first key first.
 
 /// The mechanisms of one attention, one for each slot: types choose, values hold the numbers.
@@ -27,8 +27,11 @@ struct attend_policies {
 template <class Mask, class Scale, class Score, class Weights, class Heads>
 attend_policies(Mask, Scale, Score, Weights, Heads) -> attend_policies<Mask, Scale, Score, Weights, Heads>;
 
-/// Queries that share each block of keys while it is in cache.
+/// Queries that share each block of keys while it is in the second-level cache, and those that share each panel of it while
+/// it is in the first: one tile's rows or two.
 inline constexpr Index query_block = 64;
+inline constexpr int strip_rows = 8;
+static_assert(strip_rows % tile_rows == 0 && query_block % strip_rows == 0);
 
 /// sum (Rows × Packs packs) = factor sum + a b, each element one chain; without factors the chains start from `sum`.
 /// a(i, k) is a[i * A_row + k * A_step].
@@ -42,46 +45,58 @@ template <real S, int Rows, int Packs, Index A_row, Index A_step>
   t.store(sum, sum_stride);
 }
 
-/// The same for rows of `width` numbers (whole packs).
+/// The same for rows of `width` numbers (whole packs). All tiles of the strip meet as many rows of b as stay in cache before
+/// the next ones come.
 template <real S, int Rows, Index A_row, Index A_step>
 void accumulate(S* sum, Index width, const S* factor, Index depth, const S* a, const S* b) {
-  const Index packs = width / lanes<S>;
-  for (Index j = 0; j < packs;) {
-    const Index left = packs - j;
-    S* to = sum + j * lanes<S>;
-    const S* from = b + j * lanes<S>;
-    if (left == 3 || left > 4) {
-      accumulate_tile<S, Rows, 3, A_row, A_step>(to, width, factor, depth, a, from, width);
-      j += 3;
-    } else if (left > 1) {
-      accumulate_tile<S, Rows, 2, A_row, A_step>(to, width, factor, depth, a, from, width);
-      j += 2;
-    } else {
-      accumulate_tile<S, Rows, 1, A_row, A_step>(to, width, factor, depth, a, from, width);
-      j += 1;
+  constexpr int tile_height = std::min(Rows, tile_rows);
+  constexpr Index together = 128;
+  do {
+    const Index deep = Rows > tile_height ? std::min(together, depth) : depth;
+    const auto columns = [&]<int Packs>(std::integral_constant<int, Packs>, Index j) {
+      for (int i = 0; i < Rows; i += tile_height)
+        accumulate_tile<S, tile_height, Packs, A_row, A_step>(sum + i * width + j, width, factor ? factor + i : nullptr, deep,
+                                                              a + i * A_row, b + j, width);
+    };
+    for (Index j = 0; j < width;) {
+      const Index left = (width - j) / lanes<S>;
+      if (left == 3 || left > 4)
+        columns(std::integral_constant<int, 3>(), j), j += 3 * lanes<S>;
+      else if (left > 1)
+        columns(std::integral_constant<int, 2>(), j), j += 2 * lanes<S>;
+      else
+        columns(std::integral_constant<int, 1>(), j), j += lanes<S>;
     }
-  }
+    factor = nullptr;
+    a += deep * A_step, b += deep * width, depth -= deep;
+  } while (depth > 0);
 }
 
-/// scores (Rows × Packs packs) = queries keys: queries [d][Rows], panel [d][tile_cols] of which the first packs are read.
-template <real S, int Rows, int Packs, Index Stride>
+/// scores (Rows × Packs packs) = queries keys: queries [d][strip_rows or 1], panel [d][tile_cols] of which the first packs are
+/// read.
+template <real S, int Rows, int Packs, Index Queries, Index Stride>
 [[gnu::noinline]] void score_tile(S* scores, const S* queries, const S* panel, Index depth) {
   tile<S, Rows, Packs> t;
   t.clear();
-  t.chain(depth, queries, 1, Rows, panel, tile_cols<S>);
+  t.chain(depth, queries, 1, Queries, panel, tile_cols<S>);
   t.store(scores, Stride);
 }
 
 /// Scores of the block's keys in `hull`, which starts at a panel; whole packs are written.
 template <real S, int Rows, Index Stride>
 void score_strip(S* scores, index_range hull, const S* queries, const S* panels, Index depth) {
+  constexpr int tile_height = std::min(Rows, tile_rows);
   Index left = (hull.size() + lanes<S> - 1) / lanes<S>;
   scores += hull.first;
   panels += hull.first * depth;
+  const auto panel = [&]<int Packs>(std::integral_constant<int, Packs>) {
+    for (int i = 0; i < Rows; i += tile_height)
+      score_tile<S, tile_height, Packs, Rows, Stride>(scores + i * Stride, queries + i, panels, depth);
+  };
   for (; left >= tile_packs; left -= tile_packs, scores += tile_cols<S>, panels += tile_cols<S> * depth)
-    score_tile<S, Rows, tile_packs, Stride>(scores, queries, panels, depth);
-  if (left == 2) score_tile<S, Rows, 2, Stride>(scores, queries, panels, depth);
-  if (left == 1) score_tile<S, Rows, 1, Stride>(scores, queries, panels, depth);
+    panel(std::integral_constant<int, tile_packs>());
+  if (left == 2) panel(std::integral_constant<int, 2>());
+  if (left == 1) panel(std::integral_constant<int, 1>());
 }
 
 /// strip [d][Rows] = factor[i] x(i, d), for the score tile; rows past x's are zero.
