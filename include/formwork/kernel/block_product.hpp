@@ -176,16 +176,24 @@ class block_product {
       for (Index i = 0; i < rows.count; i += tile_rows)
         fill(packed_ + i * k.count + at * tile_rows, rows.first + i, std::min<Index>(tile_rows, rows.count - i));
     };
-    if (form_ == operands::tn)
-      for (Index from = 0; from < k.count; from += together)
+    const auto part = [](view<const S> m, Index first, Index most) {
+      return m.rows(first, std::clamp<Index>(m.rows() - first, 0, most));
+    };
+    if (form_ == operands::tn) {
+      const view<const S> all = a_.rows(k.first, k.count).cols(rows.first, rows.count);
+      for (Index from = 0; from < k.count; from += together) {
+        fetch(part(all, from + together, together));
         panels(from, [&](S* panel, Index row, Index count) {
-          const Index deep = std::min(together, k.count - from);
-          pack_panel<narrow>(panel, tile_rows, a_.rows(k.first + from, deep).cols(row, count));
+          pack_panel<narrow>(panel, tile_rows, part(all, from, together).cols(row - rows.first, count));
         });
-    else
+      }
+    } else {
+      const view<const S> all = a_.cols(k.first, k.count);
       panels(0, [&](S* panel, Index row, Index count) {
-        pack_panel_transposed(panel, tile_rows, a_.rows(row, count).cols(k.first, k.count));
+        fetch(part(all, row + tile_rows, tile_rows));
+        pack_panel_transposed(panel, tile_rows, all.rows(row, count));
       });
+    }
     return {packed_, 1, tile_rows, tile_rows * k.count};
   }
 

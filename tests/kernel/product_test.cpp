@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+#include <formwork/kernel/product.hpp>
+
+#include "kernel/checks.hpp"
+
+#include <atomic>
+#include <string>
+
+using namespace checks;
+using fw::operands;
+using fw::start;
+
+namespace {
+
+constexpr operands forms[] = {operands::nn, operands::nt, operands::tn};
+
+struct shape {
+  Index m, n, k;
+};
+
+/// A product's operands, and c before it; both forms of an operand hold the same numbers.
+template <class S>
+struct problem {
+  fw::matrix<S> a, b, c;
+  problem(shape s, std::uint64_t seed) {
+    numbers r(seed);
+    a = r.matrix<S>(s.m, s.k), b = r.matrix<S>(s.k, s.n), c = r.matrix<S>(s.m, s.n);
+  }
+};
+
+template <class S>
+fw::matrix<S> transposed(const fw::matrix<S>& m) {
+  fw::matrix<S> t(m.cols(), m.rows());
+  for (Index i = 0; i < m.rows(); ++i)
+    for (Index j = 0; j < m.cols(); ++j) t(j, i) = m(i, j);
+  return t;
+}
+
+template <class S, class Epilogue = fw::none>
+void multiply(operands form, fw::view<S> c, fw::view<const S> a, fw::view<const S> b, start how, const Epilogue& after = {}) {
+  if (form == operands::nn) fw::product_nn<S>(c, a, b, how, after);
+  if (form == operands::nt) fw::product_nt<S>(c, a, b, how, after);
+  if (form == operands::tn) fw::product_tn<S>(c, a, b, how, after);
+}
+template <class S, class Epilogue = fw::none>
+fw::matrix<S> product(operands form, const problem<S>& p, start how, const Epilogue& after = {}) {
+  auto c = p.c;
+  multiply<S>(form, c, form == operands::tn ? transposed(p.a) : p.a, form == operands::nt ? transposed(p.b) : p.b, how, after);
+  return c;
+}
+
+/// One chain for each element, in the order of k.
+template <class S>
+fw::matrix<S> chains(const problem<S>& p, start how) {
+  using one = fw::pack<S, 1>;
+  auto c = p.c;
+  if (how == start::fresh) c.fill(S(0));
+  for (Index i = 0; i < c.rows(); ++i)
+    for (Index k = 0; k < p.a.cols(); ++k)
+      for (Index j = 0; j < c.cols(); ++j) c(i, j) = fma(one(p.a(i, k)), one(p.b(k, j)), one(c(i, j)))[0];
+  return c;
+}
+
+/// One off every edge: of tiles, panels, blocks, and of the sizes that choose another path.
+template <class S>
+std::vector<shape> shapes() {
+  constexpr Index w = fw::tile_cols<S>, t = fw::tile_rows, l = fw::lanes<S>, many = fw::block_product<S>::cols_in_place;
+  std::vector<shape> r = {{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {0, 0, 0}, {1, 1, 1}, {1, 100, 77}, {1, 2 * l, 3 * l}, {1, 2 * l + 1, 3 * l + 1},
+                          {2, 1, 1}, {65, 25, 1}, {t, w, 192}, {t + 1, w + 1, 193}, {t - 1, w - 1, 191}, {3, 50, 385}, {17, 2 * w + 1, 400}};
+  for (const Index m : {t * t, t * t + 1, Index(64), Index(65)}) r.push_back({m, w + l, 50}), r.push_back({m, many + 1, 33});
+  r.push_back({fw::block_product<S>::block_rows + 3, many + w + 1, 40});
+  r.push_back({5, 30, fw::block_product<S>::depth_in_place + 1});
+  numbers random(3);
+  for (int i = 0; i < 60; ++i) r.push_back({1 + random.below(70), 1 + random.below(200), 1 + random.below(420)});
+  return r;
+}
+
+/// A user's formula, whose slope is that of x².
+struct square {
+  template <class T>
+  T operator()(T x) const {
+    return x * x;
+  }
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("every product is one chain an element, bit for bit, in every form and at every edge", "", float, double) {
+  using S = TestType;
+  std::uint64_t seed = 0;
+  for (const shape s : shapes<S>()) {
+    const problem<S> p(s, ++seed);
+    for (const auto how : {start::fresh, start::continued}) {
+      const auto expected = chains(p, how);
+      for (const operands form : forms) {
+        INFO("m " << s.m << " n " << s.n << " k " << s.k << " form " << int(form) << " continued " << (how == start::continued));
+        CHECK(same_bits(product(form, p, how), expected));
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("products: a split of k that continues has the bits of the whole", "", float, double) {
+  using S = TestType;
+  const problem<S> p({20, 60, 500}, 1);
+  const auto whole = product(operands::nn, p, start::fresh);
+  for (const Index at : {1, 7, 192, 250, 499}) {
+    auto c = p.c;
+    fw::product_nn<S>(c, p.a.cols(0, at), p.b.rows(0, at));
+    fw::product_nn<S>(c, p.a.cols(at, 500 - at), p.b.rows(at, 500 - at), start::continued);
+    CHECK(same_bits(c, whole));
+  }
+}
+
+TEMPLATE_TEST_CASE("products: bits do not depend on threads, other rows, alignment or strides, and no gap is written", "", float,
+                   double) {
+  using S = TestType;
+  for (const shape s : {shape{300, 170, 130}, shape{1, 900, 700}, shape{12, 500, 300}}) {
+    const problem<S> p(s, 5);
+    for (const operands form : forms) {
+      const auto all = product(form, p, start::fresh);
+      check_threads("product", [&] { return product(form, p, start::fresh); });
+      const auto a = form == operands::tn ? transposed(p.a) : p.a, b = form == operands::nt ? transposed(p.b) : p.b;
+      for (Index offset = 0; offset < 16; ++offset) {
+        shifted<S> left(a, offset, 3), right(b, 15 - offset, offset % 4), c(p.c, 5 + offset, 2);
+        const S mark = 77;
+        for (Index i = 0; i < s.m; ++i) c.view().row(i)[s.n] = c.view().row(i)[s.n + 1] = mark;
+        multiply<S>(form, c.view(), left.view(), right.view(), start::fresh);
+        CHECK(same_bits(c.copy(), all));
+        bool kept = true;
+        for (Index i = 0; i < s.m; ++i) kept = kept && c.view().row(i)[s.n] == mark && c.view().row(i)[s.n + 1] == mark;
+        CHECK(kept);
+      }
+      if (form == operands::tn) continue;
+      fw::matrix<S> one(1, s.n);
+      multiply<S>(form, one, a.rows(s.m / 2, 1), b, start::fresh);
+      CHECK(same_bits(one, fw::matrix<S>(all.rows(s.m / 2, 1))));
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("products: a number that is not finite reaches its own row or column only", "", float, double) {
+  using S = TestType;
+  problem<S> p({21, 61, 50}, 2);
+  const auto clean = product(operands::nn, p, start::fresh);
+  p.a(3, 7) = std::numeric_limits<S>::quiet_NaN();
+  p.b(9, 60) = std::numeric_limits<S>::infinity();
+  for (const operands form : forms) {
+    const auto c = product(form, p, start::fresh);
+    for (Index i = 0; i < 21; ++i)
+      for (Index j = 0; j < 61; ++j) {
+        if (i != 3 && j != 60)
+          REQUIRE(c(i, j) == clean(i, j));
+        else
+          REQUIRE_FALSE(std::isfinite(c(i, j)));
+      }
+  }
+}
+
+TEMPLATE_TEST_CASE("products of one operand, and a product repeated over heads, have the bits of each alone", "", float, double) {
+  using S = TestType;
+  for (const Index m : {1, 9, 300}) {
+    numbers r(7);
+    const auto a = r.matrix<S>(m, 70), b = r.matrix<S>(70, 90), c = r.matrix<S>(70, 1), d = r.matrix<S>(70, 130);
+    const auto bias = r.matrix<S>(1, 130);
+    fw::matrix<S> x(m, 90), y(m, 1), z(m, 130), x1(m, 90), y1(m, 1), z1(m, 130);
+    fw::product_nn<S>(x1, a, b), fw::product_nn<S>(y1, a, c), fw::product_nn<S>(z1, a, d, start::fresh, fw::add_bias{bias.data()});
+    for (const int threads : {1, 2, 3, 8}) {
+      fw::threads(threads);
+      fw::products<S>(operands::nn, a, start::fresh, fw::into<S>(x, b), fw::into<S>(y, c),
+                      fw::into<S>(z, d, fw::add_bias{bias.data()}));
+      CHECK((same_bits(x, x1) && same_bits(y, y1) && same_bits(z, z1)));
+      x.fill(0), y.fill(0), z.fill(0);
+    }
+    fw::threads(1);
+  }
+  constexpr Index heads = 5, tokens = 33, width = 16;
+  numbers r(8);
+  const auto q = r.matrix<S>(tokens, heads * width), k = r.matrix<S>(tokens, heads * width);
+  fw::matrix<S> scores(heads * tokens, tokens), one(tokens, tokens);
+  fw::product_nt<S>(scores.rows(0, tokens), q.cols(0, width), k.cols(0, width), start::fresh, {},
+                    {.count = heads, .c = tokens * tokens, .a = width, .b = width});
+  for (Index h = 0; h < heads; ++h) {
+    fw::product_nt<S>(one, q.cols(h * width, width), k.cols(h * width, width));
+    CHECK(same_bits(one, fw::matrix<S>(scores.rows(h * tokens, tokens))));
+  }
+}
+
+TEMPLATE_TEST_CASE("an epilogue meets every element once, when its chain is whole", "", float, double) {
+  using S = TestType;
+  for (const shape s : {shape{1, 50, 60}, shape{7, 61, 500}, shape{270, 200, 390}})
+    for (const operands form : forms)
+      for (const int threads : {1, 3}) {
+        fw::threads(threads);
+        const problem<S> p(s, 9);
+        const auto plain = product(form, p, start::continued);
+        fw::matrix<S> seen(s.m, s.n, S(0));
+        std::atomic<bool> right = true;
+        const auto c = product(form, p, start::continued, [&](Index row, Index col, fw::pack<S> value, Index count) {
+          for (Index j = 0; j < std::min<Index>(count, fw::lanes<S>); ++j) {
+            seen(row, col + j) += 1;
+            if (value[int(j)] != plain(row, col + j)) right = false;
+          }
+          return value + fw::pack<S>(1);
+        });
+        CHECK(right);
+        CHECK(same_bits(seen, fw::matrix<S>(s.m, s.n, S(1))));
+        bool added = true;
+        for (Index i = 0; i < c.size(); ++i) added = added && c.data()[i] == plain.data()[i] + S(1);
+        CHECK(added);
+      }
+  fw::threads(1);
+}
+
+TEMPLATE_TEST_CASE("the epilogues of layers are their formulas", "", float, double) {
+  using S = TestType;
+  const problem<S> p({13, 61, 200}, 11);
+  const auto y = product(operands::nn, p, start::fresh);
+  numbers r(12);
+  const auto bias = r.matrix<S>(1, 61), x = r.matrix<S>(13, 61), u = r.matrix<S>(13, 61);
+  const auto expect = [&](const fw::matrix<S>& c, auto formula) {
+    bool same = true;
+    for (Index i = 0; i < 13; ++i)
+      for (Index j = 0; j < 61; ++j) same = same && c(i, j) == formula(i, j);
+    CHECK(same);
+  };
+  expect(product(operands::nn, p, start::fresh, fw::add_bias{bias.data()}), [&](Index i, Index j) { return y(i, j) + bias(0, j); });
+  expect(product(operands::nn, p, start::fresh, fw::add_bias<S>{}), [&](Index i, Index j) { return y(i, j); });
+  expect(product(operands::nn, p, start::fresh, fw::add_residual<S>{x}), [&](Index i, Index j) { return x(i, j) + y(i, j); });
+
+  fw::matrix<S> before(13, 61), h(13, 61);
+  expect(product(operands::nn, p, start::fresh, fw::chained(fw::add_bias{bias.data()}, fw::activate<S, square>{{}, before})),
+         [&](Index i, Index j) { return before(i, j) * before(i, j); });
+  expect(before, [&](Index i, Index j) { return y(i, j) + bias(0, j); });
+  expect(product(operands::nn, p, start::fresh, fw::gate<S, square>{{}, x, before}),
+         [&](Index i, Index j) { return x(i, j) * x(i, j) * y(i, j); });
+  expect(before, [&](Index i, Index j) { return y(i, j); });
+
+  expect(product(operands::nn, p, start::fresh, fw::activate_backward<S, square>{{}, x, h}),
+         [&](Index i, Index j) { return y(i, j) * (x(i, j) + x(i, j)); });
+  expect(h, [&](Index i, Index j) { return x(i, j) * x(i, j); });
+  auto g = x;
+  expect(product(operands::nn, p, start::fresh, fw::gate_backward<S, square>{{}, g, u, h}),
+         [&](Index i, Index j) { return y(i, j) * (x(i, j) * x(i, j)); });
+  expect(h, [&](Index i, Index j) { return x(i, j) * x(i, j) * u(i, j); });
+  expect(g, [&](Index i, Index j) { return y(i, j) * u(i, j) * (x(i, j) + x(i, j)); });
+}
+
+TEST_CASE("products of shapes that do not fit are refused by name") {
+  fw::matrix<float> a(3, 4), b(5, 6), c(3, 6);
+  CHECK_THROWS_WITH(fw::product_nn<float>(c, a, b), ContainsSubstring("product_nn: a is (3 × 4), b is (5 × 6) and c is (3 × 6); needs"));
+  CHECK_THROWS_AS(fw::product_nt<float>(c, a, b), fw::argument_error);
+  CHECK_THROWS_AS(fw::product_tn<float>(c, a, b), fw::argument_error);
+}
