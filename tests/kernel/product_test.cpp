@@ -159,7 +159,7 @@ TEMPLATE_TEST_CASE("products: a number that is not finite reaches its own row or
 
 TEMPLATE_TEST_CASE("products of one operand, and a product repeated over heads, have the bits of each alone", "", float, double) {
   using S = TestType;
-  for (const Index m : {1, 9, 300}) {
+  for (const Index m : {1, 9, 300, 2100}) {
     numbers r(7);
     const auto a = r.matrix<S>(m, 70), b = r.matrix<S>(70, 90), c = r.matrix<S>(70, 1), d = r.matrix<S>(70, 130);
     const auto bias = r.matrix<S>(1, 130);
@@ -171,6 +171,13 @@ TEMPLATE_TEST_CASE("products of one operand, and a product repeated over heads, 
                       fw::into<S>(z, d, fw::add_bias{bias.data()}));
       CHECK((same_bits(x, x1) && same_bits(y, y1) && same_bits(z, z1)));
       x.fill(0), y.fill(0), z.fill(0);
+      // An epilogue reads the rows of the product before.
+      fw::matrix<S> gated(m, 90);
+      fw::products<S>(operands::nn, a, start::fresh, fw::into<S>(x, b), fw::into<S>(gated, b, fw::gate<S, square>{{}, x}));
+      bool right = true;
+      for (Index i = 0; i < m; ++i)
+        for (Index j = 0; j < 90; ++j) right = right && gated(i, j) == x1(i, j) * x1(i, j) * x1(i, j);
+      CHECK(right);
     }
     fw::threads(1);
   }

@@ -11,6 +11,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Shapes    x, y (tokens × width), G and U (width × hidden), D (hidden × width); hidden is 8/3 width in whole 32s by default,
 ///           so that the parameters are those of an mlp of 4 width.
 /// Numerics  keeps x and the two products; act and its slope are computed in the epilogue of the products.
+/// Cost      blocks of rows_in_cache rows pass through all products before the next: h never leaves the cache.
 /// Source    Shazeer, GLU variants improve transformer, 2002.05202.
 template <real S, class Activation = silu>
 struct gated_mlp {
@@ -34,14 +35,14 @@ struct gated_mlp {
     require(x.cols() == gate.in(), "gated_mlp: x is ", shape_text(x), " but gate.weight is ", shape_text(gate.weight),
             "; needs x.width = weight.in");
     auto y = x.tape().output(x.rows(), down.out(), x.shared_batch());
-    matrix<S> g(x.rows(), gate.out()), u(x.rows(), up.out());
-    {
-      matrix<S> h(x.rows(), up.out());
-      gate.forward(g, x.value());
-      product_nn<S>(h, x.value(), up.weight.value(), start::fresh,
-                    chained(up.bias_epilogue(), formwork::gate<S, Activation>{activation, g, u}));
-      down.forward(y.write(), h);
-    }
+    matrix<S> g(x.rows(), gate.out()), u(x.rows(), up.out()), h(std::min(x.rows(), rows_in_cache), up.out());
+    in_stretches(x.rows(), rows_in_cache, 1, [&](stretch rows) {
+      const auto of = [=](auto&& m) { return m.rows(rows.first, rows.count); };
+      const view<S> here = h.rows(0, rows.count);
+      products<S>(operands::nn, of(x.value()), start::fresh, into<S>(of(g), gate.weight.value(), gate.bias_epilogue()),
+                  into<S>(here, up.weight.value(), chained(up.bias_epilogue(), formwork::gate<S, Activation>{activation, of(g), of(u)})));
+      down.forward(of(y.write()), here);
+    });
     return record(
         y,
         [x, g = std::move(g), u = std::move(u), part = parts(*this), act = activation](matrix<S>& dy) mutable {
@@ -64,15 +65,27 @@ struct gated_mlp {
           up_bias(m.up.bias.address()), down(m.down.weight.address()), down_bias(m.down.bias.address()) {}
   };
 
-  /// g becomes its own gradient.
+  /// g becomes its own gradient. Sums over rows go on from block to block: the same chains.
   static void backward(const var<S>& x, matrix<S>& g, const matrix<S>& u, const parts& part, const Activation& act, view<const S> dy) {
     using gradient = gradient_of_parameter<S>;
-    matrix<S> h(g.rows(), g.cols()), du(g.rows(), g.cols());
-    product_nt<S>(du, dy, part.down->value, start::fresh, gate_backward<S, Activation>{act, g, u, h});
-    gradient(part.down).add([&](view<S> sum, start how) { product_tn(sum, h, dy, how); });
-    gradient(part.down_bias).add([&](view<S> sum, start how) { add_column_sums(sum.data(), dy, how); });
-    linear<S>::backward(gradient_of(x), gradient(part.gate), gradient(part.gate_bias), g, x.value(), part.gate->value);
-    linear<S>::backward(gradient_of(x), gradient(part.up), gradient(part.up_bias), du, x.value(), part.up->value);
+    const auto run = [&](view<S> dx, start how) {
+      matrix<S> some_h(std::min(g.rows(), rows_in_cache), g.cols()), some_du(some_h.rows(), g.cols());
+      in_stretches(g.rows(), rows_in_cache, 1, [&](stretch rows) {
+        const auto of = [=](auto&& m) { return m.rows(rows.first, rows.count); };
+        const view<S> h = some_h.rows(0, rows.count), du = some_du.rows(0, rows.count), dg = of(g);
+        product_nt<S>(du, of(dy), part.down->value, start::fresh, gate_backward<S, Activation>{act, dg, of(u), h});
+        linear<S>::parameter_gradients(gradient(part.down), gradient(part.down_bias), of(dy), h);
+        linear<S>::parameter_gradients(gradient(part.gate), gradient(part.gate_bias), dg, of(x.value()));
+        linear<S>::parameter_gradients(gradient(part.up), gradient(part.up_bias), du, of(x.value()));
+        if (!dx.data()) return;
+        product_nt<S>(of(dx), dg, part.gate->value, how);
+        product_nt<S>(of(dx), du, part.up->value, start::continued);
+      });
+    };
+    if (const auto dx = gradient_of(x); dx.wanted())
+      dx.add(run);
+    else
+      run({}, start::fresh);
   }
 };
 

@@ -10,6 +10,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 /// Shapes    x, y (tokens × width), U (width × hidden), D (hidden × width); hidden is 4 width by default.
 /// Numerics  keeps x and x U + u; act and its slope are computed in the epilogue of the products.
+/// Cost      blocks of rows_in_cache rows pass through both products before the next: act(x U + u) never leaves the cache.
 /// Source    Vaswani et al., 1706.03762, section 3.3.
 template <real S, class Activation = gelu>
 struct mlp {
@@ -32,30 +33,51 @@ struct mlp {
     require(x.cols() == up.in(), "mlp: x is ", shape_text(x), " but up.weight is ", shape_text(up.weight),
             "; needs x.width = weight.in");
     auto y = x.tape().output(x.rows(), down.out(), x.shared_batch());
-    matrix<S> a(x.rows(), up.out());
-    {
-      matrix<S> h(x.rows(), up.out());
-      product_nn<S>(h, x.value(), up.weight.value(), start::fresh,
-                    chained(up.bias_epilogue(), activate<S, Activation>{activation, a}));
-      down.forward(y.write(), h);
-    }
+    matrix<S> a(x.rows(), up.out()), h(std::min(x.rows(), rows_in_cache), up.out());
+    in_stretches(x.rows(), rows_in_cache, 1, [&](stretch rows) {
+      const auto of = [=](auto&& m) { return m.rows(rows.first, rows.count); };
+      const view<S> here = h.rows(0, rows.count);
+      product_nn<S>(here, of(x.value()), up.weight.value(), start::fresh,
+                    chained(up.bias_epilogue(), activate<S, Activation>{activation, of(a)}));
+      down.forward(of(y.write()), here);
+    });
     return record(
         y,
-        [x, a = std::move(a), up = up.weight.address(), up_bias = up.bias.address(), down = down.weight.address(),
-         down_bias = down.bias.address(), act = activation](matrix<S>& dy) {
-          using gradient = gradient_of_parameter<S>;
-          matrix<S> h(a.rows(), a.cols()), da(a.rows(), a.cols());
-          product_nt<S>(da, dy, down->value, start::fresh, activate_backward<S, Activation>{act, a, h});
-          gradient(down).add([&](view<S> sum, start how) { product_tn(sum, h, dy, how); });
-          gradient(down_bias).add([&](view<S> sum, start how) { add_column_sums(sum.data(), dy, how); });
-          linear<S>::backward(gradient_of(x), gradient(up), gradient(up_bias), da, x.value(), up->value);
-        },
+        [x, a = std::move(a), part = parts(*this), act = activation](matrix<S>& dy) { backward(x, a, part, act, dy); },
         x, up.weight, up.bias, down.weight, down.bias);
   }
 
   template <class M>
   static auto fields(M& m) {
     return formwork::fields("up", m.up, "down", m.down);
+  }
+
+ private:
+  /// What the recording remembers of the two projections.
+  struct parts {
+    typename parameter<S>::cell *up, *up_bias, *down, *down_bias;
+    explicit parts(const mlp& m)
+        : up(m.up.weight.address()), up_bias(m.up.bias.address()), down(m.down.weight.address()), down_bias(m.down.bias.address()) {}
+  };
+
+  /// Sums over rows go on from block to block: the same chains.
+  static void backward(const var<S>& x, const matrix<S>& a, const parts& part, const Activation& act, view<const S> dy) {
+    using gradient = gradient_of_parameter<S>;
+    const auto run = [&](view<S> dx, start how) {
+      matrix<S> some_h(std::min(a.rows(), rows_in_cache), a.cols()), some_da(some_h.rows(), a.cols());
+      in_stretches(a.rows(), rows_in_cache, 1, [&](stretch rows) {
+        const auto of = [=](auto&& m) { return m.rows(rows.first, rows.count); };
+        const view<S> h = some_h.rows(0, rows.count), da = some_da.rows(0, rows.count);
+        product_nt<S>(da, of(dy), part.down->value, start::fresh, activate_backward<S, Activation>{act, of(a), h});
+        linear<S>::parameter_gradients(gradient(part.down), gradient(part.down_bias), of(dy), h);
+        linear<S>::parameter_gradients(gradient(part.up), gradient(part.up_bias), da, of(x.value()));
+        if (dx.data()) product_nt<S>(of(dx), da, part.up->value, how);
+      });
+    };
+    if (const auto dx = gradient_of(x); dx.wanted())
+      dx.add(run);
+    else
+      run({}, start::fresh);
   }
 };
 

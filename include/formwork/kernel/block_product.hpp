@@ -69,8 +69,10 @@ struct finish {
 template <class S>
 struct tile_task {
   Index depth = 0;
-  const S *a = nullptr, *b = nullptr;
-  Index a_row = 0, a_step = 0, b_step = 0;  // as in tile::chain
+  const S* a = nullptr;  // this and the next as in tile::chain
+  Index a_row = 0, a_step = 0;
+  const S* b = nullptr;
+  Index b_step = 0;
   const S* from = nullptr;
   S* to = nullptr;
   Index from_stride = 0, to_stride = 0;
@@ -126,21 +128,20 @@ struct product_part {
 /// Blocks of several products of one a, on one thread.
 ///
 /// Rows of a are packed in blocks of about 400 KB for the second-level cache, once for all products; then strips of three
-/// packs of columns are packed in panels for the first-level one and multiplied with the whole block. Sums between two panels
-/// of a strip wait in `sums`: in c itself, rows at a multiple of 4 KB would make the loads of a tile wait for the stores of the
-/// one before. Few rows read b in place; few columns read a in place. What the next panel and the epilogue will read is
-/// fetched while a tile is multiplied: their rows are too far apart for the machine to guess.
+/// packs of columns are packed in panels and multiplied with the whole block. Few rows read b in place; few columns read a in
+/// place. What the next panel and the epilogue will read is fetched while a tile is multiplied: their rows are too far apart
+/// for the machine to guess.
 template <class S>
 class block_product {
  public:
   static constexpr Index width = tile_cols<S>;
-  static constexpr Index panel_depth = 192, block_depth = 384, block_rows = 1024 / sizeof(S);
+  static constexpr Index block_depth = 384, block_rows = 1024 / sizeof(S);
   static constexpr Index rows_in_place = tile_rows * tile_rows, depth_in_place = 1536;
   static constexpr Index cols_in_place = 6 * width;
-  static constexpr Index room = panel_depth * width + block_rows * width + block_rows * block_depth;
+  static constexpr Index room = block_depth * width + block_rows * block_depth;
 
   block_product(operands form, view<const S> a, start how, S* memory)
-      : form_(form), a_(a), how_(how), panel_(memory), sums_(panel_ + panel_depth * width), packed_(sums_ + block_rows * width) {}
+      : form_(form), a_(a), how_(how), panel_(memory), packed_(panel_ + block_depth * width) {}
 
   /// each_part(f) calls f(product_part) for every part; all have a's rows, `cols` columns together.
   template <class EachPart>
@@ -201,45 +202,37 @@ class block_product {
   void strip(const product_part<S>& part, stretch rows, stretch k, rows_of_a a, stretch cols, bool few_rows) {
     const view<S> c = part.c.rows(rows.first, rows.count).cols(cols.first, cols.count);
     const Index packs = (cols.count + lanes<S> - 1) / lanes<S>;
-    const bool whole = cols.count == packs * lanes<S>;  // otherwise c is only written through sums
-    const bool fresh = k.first == 0 && how_ == start::fresh;
-    if (!whole && !fresh) copy(view<const S>(c), view<S>(sums_, rows.count, cols.count, width));
-    const bool in_place = few_rows && whole;
-    in_stretches(k.count, in_place ? depth_in_place : panel_depth, 16, [&](stretch s) {
-      const bool first = s.first == 0, last = s.end() == k.count, done = last && k.end() == last_;
-      const stretch at = {k.first + s.first, s.count};
-      tile_task<S> t = {.depth = s.count, .a_row = a.row, .a_step = a.step};
-      t.from_stride = whole && first ? c.stride() : width;
-      t.to_stride = whole && last ? c.stride() : width;
-      t.b = panel_;
-      t.b_step = packs * lanes<S>;
-      view<const S> ahead = {};  // the rows of b that the next panel reads
-      if (form_ == operands::nt) {
-        pack_panel_transposed(panel_, t.b_step, part.b.rows(cols.first, cols.count).cols(at.first, at.count));
-      } else if (in_place) {
-        t.b = part.b.row(at.first) + cols.first;
-        t.b_step = part.b.stride();
-      } else {
-        pack_panel<lanes<S>>(panel_, t.b_step, part.b.rows(at.first, at.count).cols(cols.first, cols.count));
-        const Index next = last ? cols.end() : cols.first;
-        ahead = part.b.rows(last ? k.first : at.end(), at.count).cols(next, std::min(width, part.b.cols() - next));
-      }
-      const Index rows_ahead = (at.count * tile_rows + rows.count - 1) / rows.count;
-      for (Index i = 0, count; i < rows.count; i += count) {
-        count = rows.count - i >= tile_rows ? tile_rows : Index(std::bit_floor(std::size_t(rows.count - i)));
-        const view<S> out = c.rows(i, count);
-        S* const held = sums_ + i * width;
-        t.a = a.at + i / tile_rows * a.next + i % tile_rows * a.row + s.first * a.step;
-        t.from = fresh && first ? nullptr : whole && first ? out.data() : held;
-        t.to = whole && last ? out.data() : held;
-        if (const Index row = i / tile_rows * rows_ahead; !ahead.empty() && row < ahead.rows())
-          fetch(ahead.rows(row, std::min(rows_ahead, ahead.rows() - row)));
-        if (done) part.after.fetch_operands(part.row + rows.first + i, part.col + cols.first, out);
-        t(count, packs);
-        if (last && !whole) copy(view<const S>(held, count, cols.count, width), out);
-        if (done) part.after(part.row + rows.first + i, part.col + cols.first, out);
-      }
-    });
+    const bool whole = cols.count == packs * lanes<S>;
+    const bool fresh = k.first == 0 && how_ == start::fresh, done = k.end() == last_;
+    tile_task<S> t = {.depth = k.count, .a_row = a.row, .a_step = a.step, .b = panel_, .b_step = packs * lanes<S>};
+    view<const S> ahead = {};  // what the next panel reads
+    if (form_ == operands::nt) {
+      pack_panel_transposed(panel_, t.b_step, part.b.rows(cols.first, cols.count).cols(k.first, k.count));
+    } else if (few_rows && whole) {
+      t.b = part.b.row(k.first) + cols.first;
+      t.b_step = part.b.stride();
+    } else {
+      const view<const S> b = part.b.rows(k.first, k.count);
+      pack_panel<lanes<S>>(panel_, t.b_step, b.cols(cols.first, cols.count));
+      ahead = b.cols(cols.end(), std::min(width, b.cols() - cols.end()));
+    }
+    const Index rows_ahead = (k.count * tile_rows + rows.count - 1) / rows.count;
+    alignas(alignment) S part_of_packs[tile_rows * width];  // columns that fill no pack pass through it
+    t.from_stride = t.to_stride = whole ? c.stride() : width;
+    for (Index i = 0, count; i < rows.count; i += count) {
+      count = rows.count - i >= tile_rows ? tile_rows : Index(std::bit_floor(std::size_t(rows.count - i)));
+      const view<S> out = c.rows(i, count), held(part_of_packs, count, cols.count, width);
+      if (const Index row = i / tile_rows * rows_ahead; !ahead.empty() && row < ahead.rows())
+        fetch(ahead.rows(row, std::min(rows_ahead, ahead.rows() - row)));
+      if (done) part.after.fetch_operands(part.row + rows.first + i, part.col + cols.first, out);
+      if (!whole && !fresh) copy(out, held);
+      t.a = a.at + i / tile_rows * a.next + i % tile_rows * a.row;
+      t.to = whole ? out.data() : held.data();
+      t.from = fresh ? nullptr : t.to;
+      t(count, packs);
+      if (!whole) copy(held, out);
+      if (done) part.after(part.row + rows.first + i, part.col + cols.first, out);
+    }
   }
 
   static void copy(view<const S> from, view<S> to) {
@@ -249,7 +242,7 @@ class block_product {
   operands form_;
   view<const S> a_;
   start how_;
-  S *panel_, *sums_, *packed_;
+  S *panel_, *packed_;
   Index last_ = 0;
 };
 

@@ -91,6 +91,9 @@ product_into<S, Epilogue> into(view<S> c, const_view<S> b, Epilogue epilogue = {
   return {c, b, epilogue};
 }
 
+/// Rows that go through several products one after another, so that what passes between them stays in cache.
+inline constexpr Index rows_in_cache = 512;
+
 /// A product repeated on operands a step apart, in numbers: the heads of an attention, say.
 struct repeated {
   Index count = 1;
@@ -140,12 +143,19 @@ class product_run {
     constexpr Index worth = 1 << 18;
     const Index work = again_.count * rows_ * packs_ * lanes<S> * depth_;
     const Index team = std::clamp<Index>(work / worth, 1, threads());
+    // Several products keep their order in every row: each thread has rows of its own, or all finish one before the next.
+    constexpr Index many_rows = 256;
+    const bool in_order = count_ > 1 && team > 1;
+    if (in_order && rows_ < many_rows * team) {
+      for (std::size_t p = 0; p < count_; ++p) product_run(form_, a_, how_, parts_ + p, 1, again_).run();
+      return;
+    }
     const Index blocks = std::max<Index>(team / again_.count, 1), tiles = (rows_ + tile_rows - 1) / tile_rows;
-    Index across = blocks, best = (packs_ + blocks - 1) / blocks * tiles;
-    for (Index rows = 2; rows <= blocks; ++rows)
+    Index across = in_order ? 1 : blocks, best = (packs_ + blocks - 1) / blocks * tiles;
+    for (Index rows = 2; rows <= blocks && !in_order; ++rows)
       if (const Index most = (tiles + rows - 1) / rows * ((packs_ + blocks / rows - 1) / (blocks / rows)); most < best)
         best = most, across = blocks / rows;
-    const Index down = blocks / across, units = again_.count * down * across;
+    const Index down = in_order ? blocks : blocks / across, units = again_.count * down * across;
     using block = block_product<S>;
     const bool needs_room = rows_ > 1;
     constexpr Index line = alignment / sizeof(S), room = (block::room + line - 1) / line * line;
@@ -206,6 +216,7 @@ class product_run {
 };
 
 /// Several products of one left operand in one pass: products(operands::nn, x, start::fresh, into(q, wq), into(k, wk), ...).
+/// An epilogue may read what the products before its own gave for the same rows.
 template <class S, class... Epilogue>
 void products(operands form, const_view<S> a, start how, const product_into<S, Epilogue>&... each) {
   using run = product_run<S>;

@@ -51,6 +51,10 @@ struct linear {
   static void backward(const gradient_of_var<S>& dx, const gradient_of_parameter<S>& dw, const gradient_of_parameter<S>& db,
                        view<const S> dy, view<const S> x, view<const S> w) {
     dx.add([&](view<S> g, start how) { product_nt(g, dy, w, how); });
+    parameter_gradients(dw, db, dy, x);
+  }
+  static void parameter_gradients(const gradient_of_parameter<S>& dw, const gradient_of_parameter<S>& db, view<const S> dy,
+                                  view<const S> x) {
     dw.add([&](view<S> g, start how) { product_tn(g, x, dy, how); });
     db.add([&](view<S> g, start how) { add_column_sums(g.data(), dy, how); });
   }
