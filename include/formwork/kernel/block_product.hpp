@@ -136,8 +136,7 @@ class block_product {
  public:
   static constexpr Index width = tile_cols<S>;
   static constexpr Index block_depth = 384, block_rows = 1024 / sizeof(S);
-  static constexpr Index rows_in_place = tile_rows * tile_rows, depth_in_place = 1536;
-  static constexpr Index cols_in_place = 6 * width;
+  static constexpr Index rows_in_place = tile_rows * tile_rows, cols_in_place = 6 * width;
   static constexpr Index room = block_depth * width + block_rows * block_depth;
 
   block_product(operands form, view<const S> a, start how, S* memory)
@@ -152,7 +151,7 @@ class block_product {
     const bool pack_a = tn || (cols > cols_in_place && m >= tile_rows);
     last_ = depth;
     in_stretches(m, block_rows, tile_rows, [&](stretch rows) {
-      in_stretches(depth, few_rows ? depth_in_place : block_depth, 16, [&](stretch k) {
+      in_stretches(depth, block_depth, 16, [&](stretch k) {
         rows_of_a a = {a_.row(tn ? 0 : rows.first) + k.first, a_.stride(), 1, tile_rows * a_.stride()};
         if (pack_a) a = pack(rows, k);
         each_part([&](const product_part<S>& part) {
