@@ -52,10 +52,22 @@ TEST_CASE("parallel_for: nested calls run on one thread and still run everything
   std::vector<int> seen(60, 0);
   fw::parallel_for(6, [&](Index i) {
     const int owner = fw::thread_number();
-    fw::parallel_for(10, [&](Index j) { seen[std::size_t(10 * i + j)] += fw::thread_number() == owner; });
+    fw::parallel_for(10, [&](Index j) { seen[std::size_t(10 * i + j)] += fw::thread_number() == 0; });
+    if (fw::thread_number() != owner) seen[std::size_t(10 * i)] = -1;
   });
   CHECK(seen == std::vector<int>(60, 1));
 }
+
+#ifdef _OPENMP
+TEST_CASE("parallel_for: inside a parallel region of the user's own each call is alone, with scratch of its own") {
+  const with_threads team(2);
+  std::vector<int> seen(80, 0);
+#pragma omp parallel for num_threads(8)
+  for (int i = 0; i < 8; ++i)
+    fw::parallel_for(10, [&](Index j) { seen[std::size_t(10 * i + j)] += fw::thread_number() == 0; });
+  CHECK(seen == std::vector<int>(80, 1));
+}
+#endif
 
 TEST_CASE("parallel_for: thread numbers stay below threads()") {
   const with_threads team(3);

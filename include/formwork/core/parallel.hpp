@@ -4,6 +4,8 @@
 
 #ifdef _OPENMP
 #include <omp.h>
+
+#include <utility>
 #endif
 
 namespace formwork::inline FORMWORK_ABI {
@@ -14,20 +16,43 @@ namespace formwork::inline FORMWORK_ABI {
 inline int threads() { return omp_get_max_threads(); }
 inline void threads(int count) { omp_set_num_threads(count < 1 ? 1 : count); }
 
-/// The calling thread's number in [0, threads()), for scratch that each thread owns.
-inline int thread_number() { return omp_get_thread_num(); }
+/// Which worker of the innermost parallel_for a thread is, while this lives.
+class as_worker {
+ public:
+  explicit as_worker(int number) : before_(std::exchange(current(), number)) {}
+  as_worker(const as_worker&) = delete;
+  as_worker& operator=(const as_worker&) = delete;
+  ~as_worker() { current() = before_; }
+  static int& current() {
+    static thread_local int number = 0;
+    return number;
+  }
+
+ private:
+  int before_;
+};
+
+/// The calling thread's number among those of the innermost parallel_for, in [0, threads()), for scratch that each thread
+/// of it owns; 0 outside.
+inline int thread_number() { return as_worker::current(); }
 
 /// f(i) for i = 0 .. count - 1, each exactly once, on any thread and in any order. The calls must write disjoint
-/// outputs, so that results do not depend on the number of threads, and must not throw. Nested calls run on one thread.
+/// outputs, so that results do not depend on the number of threads, and must not throw. Nested calls, and calls inside a
+/// parallel region of the user's own, run on one thread.
 template <class F>
 void parallel_for(Index count, F&& f) {
   const int team = threads();
   if (count <= 1 || team == 1 || omp_in_parallel()) {
+    const as_worker alone(0);
     for (Index i = 0; i < count; ++i) f(i);
     return;
   }
-#pragma omp parallel for schedule(dynamic, 1) num_threads(team)
-  for (Index i = 0; i < count; ++i) f(i);
+#pragma omp parallel num_threads(team)
+  {
+    const as_worker one(omp_get_thread_num());
+#pragma omp for schedule(dynamic, 1)
+    for (Index i = 0; i < count; ++i) f(i);
+  }
 }
 
 #else

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <tuple>
+#include <utility>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -139,36 +141,48 @@ class product_run {
 
   void run() {
     if (rows_ == 0 || packs_ == 0 || again_.count == 0) return;
-    // A thread is worth about 4 µs of multiplying. Columns rather than rows, where both are even: b is then packed once.
+    // A thread is worth about 4 µs of multiplying.
     constexpr Index worth = 1 << 18;
     const Index work = again_.count * rows_ * packs_ * lanes<S> * depth_;
-    const Index team = std::clamp<Index>(work / worth, 1, threads());
-    // Several products keep their order in every row: each thread has rows of its own, or all finish one before the next.
-    constexpr Index many_rows = 256;
-    const bool in_order = count_ > 1 && team > 1;
-    if (in_order && rows_ < many_rows * team) {
-      for (std::size_t p = 0; p < count_; ++p) product_run(form_, a_, how_, parts_ + p, 1, again_).run();
-      return;
-    }
-    const Index blocks = std::max<Index>(team / again_.count, 1), tiles = (rows_ + tile_rows - 1) / tile_rows;
-    Index across = in_order ? 1 : blocks, best = (packs_ + blocks - 1) / blocks * tiles;
-    for (Index rows = 2; rows <= blocks && !in_order; ++rows)
-      if (const Index most = (tiles + rows - 1) / rows * ((packs_ + blocks / rows - 1) / (blocks / rows)); most < best)
-        best = most, across = blocks / rows;
-    const Index down = in_order ? blocks : blocks / across, units = again_.count * down * across;
+    const Index team = std::clamp<Index>(work / worth, 1, threads()), tiles = (rows_ + tile_rows - 1) / tile_rows;
     using block = block_product<S>;
-    const bool needs_room = rows_ > 1;
-    constexpr Index line = alignment / sizeof(S), room = (block::room + line - 1) / line * line;
-    const scratch<S> all(needs_room ? team * room : 0);
-    parallel_for(team, [&](Index t) {
-      for (Index u = units * t / team; u < units * (t + 1) / team; ++u) {
-        const Index item = u / (down * across), y = u / across % down, x = u % across;
-        const stretch rows = {tiles * y / down * tile_rows, 0}, cols = {packs_ * x / across, 0};
-        const Index rows_end = std::min(tiles * (y + 1) / down * tile_rows, rows_);
-        multiply(item, {rows.first, rows_end - rows.first}, {cols.first, packs_ * (x + 1) / across - cols.first},
-                 all.data() + (needs_room ? t * room : 0));
+    Index down = 1, across = 1;
+    if (team > 1) {
+      // Whole blocks of rows where there are plenty: b is packed once for each of them anyway, and a thread that falls behind
+      // takes fewer.
+      down = (rows_ + block::block_rows - 1) / block::block_rows;
+      if (again_.count * down < 2 * team) {
+        // Several products keep their order in every row: all threads finish one before the next.
+        if (count_ > 1) {
+          for (std::size_t p = 0; p < count_; ++p) product_run(form_, a_, how_, parts_ + p, 1, again_).run();
+          return;
+        }
+        std::tie(down, across) = even_split(std::max<Index>(team / again_.count, 1), tiles);
       }
-    });
+    }
+    const Index each = down * across, units = again_.count * each;
+    constexpr Index line = alignment / sizeof(S), room = (block::room + line - 1) / line * line;
+    const bool needs_room = rows_ > 1;
+    const scratch<S> rooms(needs_room ? (team > 1 ? threads() : 1) * room : 0);
+    const auto run_unit = [&](Index u, Index owner) {
+      const Index item = u / each, y = u / across % down, x = u % across;
+      const Index row = tiles * y / down * tile_rows, pack = packs_ * x / across;
+      multiply(item, {row, std::min(tiles * (y + 1) / down * tile_rows, rows_) - row}, {pack, packs_ * (x + 1) / across - pack},
+               rooms.data() + (needs_room ? owner * room : 0));
+    };
+    if (team > 1)
+      parallel_for(units, [&](Index u) { run_unit(u, thread_number()); });
+    else
+      for (Index u = 0; u < units; ++u) run_unit(u, 0);
+  }
+
+  /// Rows by columns of blocks, the most even ones. Columns rather than rows, where both are even: b is then packed once.
+  std::pair<Index, Index> even_split(Index blocks, Index tiles) const {
+    Index down = 1, best = (packs_ + blocks - 1) / blocks * tiles;
+    for (Index rows = 2; rows <= blocks; ++rows)
+      if (const Index most = (tiles + rows - 1) / rows * ((packs_ + blocks / rows - 1) / (blocks / rows)); most < best)
+        best = most, down = rows;
+    return {down, blocks / down};
   }
 
   /// Rows and packs of columns of one repetition; the columns of all parts count on.
