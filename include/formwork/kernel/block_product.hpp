@@ -65,7 +65,7 @@ struct finish {
   void (*ahead_)(const void*, Index, Index, Index, Index) = nullptr;
 };
 
-/// One tile from memory to memory: to = from + a b, where from = null stands for zeros.
+/// One tile in memory: c = a b, or c += a b.
 template <class S>
 struct tile_task {
   Index depth = 0;
@@ -73,9 +73,9 @@ struct tile_task {
   Index a_row = 0, a_step = 0;
   const S* b = nullptr;
   Index b_step = 0;
-  const S* from = nullptr;
-  S* to = nullptr;
-  Index from_stride = 0, to_stride = 0;
+  S* c = nullptr;
+  Index c_stride = 0;
+  start how = start::fresh;
 
   /// rows is 1, 2, 4 or tile_rows; packs 1 to tile_packs.
   void operator()(Index rows, Index packs) const {
@@ -90,12 +90,12 @@ struct tile_task {
   template <int Rows, int Packs>
   [[gnu::noinline]] static void run(const tile_task& t) {
     tile<S, Rows, Packs> sums;
-    if (t.from)
-      sums.load(t.from, t.from_stride);
-    else
+    if (t.how == start::fresh)
       sums.clear();
+    else
+      sums.load(t.c, t.c_stride);
     sums.chain(t.depth, t.a, t.a_row, t.a_step, t.b, t.b_step);
-    sums.store(t.to, t.to_stride);
+    sums.store(t.c, t.c_stride);
   }
 };
 
@@ -203,7 +203,13 @@ class block_product {
     const Index packs = (cols.count + lanes<S> - 1) / lanes<S>;
     const bool whole = cols.count == packs * lanes<S>;
     const bool fresh = k.first == 0 && how_ == start::fresh, done = k.end() == last_;
-    tile_task<S> t = {.depth = k.count, .a_row = a.row, .a_step = a.step, .b = panel_, .b_step = packs * lanes<S>};
+    tile_task<S> t = {.depth = k.count,
+                      .a_row = a.row,
+                      .a_step = a.step,
+                      .b = panel_,
+                      .b_step = packs * lanes<S>,
+                      .c_stride = whole ? c.stride() : width,
+                      .how = fresh ? start::fresh : start::continued};
     view<const S> ahead = {};  // what the next panel reads
     if (form_ == operands::nt) {
       pack_panel_transposed(panel_, t.b_step, part.b.rows(cols.first, cols.count).cols(k.first, k.count));
@@ -216,8 +222,7 @@ class block_product {
       ahead = b.cols(cols.end(), std::min(width, b.cols() - cols.end()));
     }
     const Index rows_ahead = (k.count * tile_rows + rows.count - 1) / rows.count;
-    alignas(alignment) S part_of_packs[tile_rows * width];  // columns that fill no pack pass through it
-    t.from_stride = t.to_stride = whole ? c.stride() : width;
+    alignas(alignment) S part_of_packs[tile_rows * width] = {};  // columns that fill no pack pass through it
     for (Index i = 0, count; i < rows.count; i += count) {
       count = rows.count - i >= tile_rows ? tile_rows : Index(std::bit_floor(std::size_t(rows.count - i)));
       const view<S> out = c.rows(i, count), held(part_of_packs, count, cols.count, width);
@@ -226,8 +231,7 @@ class block_product {
       if (done) part.after.fetch_operands(part.row + rows.first + i, part.col + cols.first, out);
       if (!whole && !fresh) copy(out, held);
       t.a = a.at + i / tile_rows * a.next + i % tile_rows * a.row;
-      t.to = whole ? out.data() : held.data();
-      t.from = fresh ? nullptr : t.to;
+      t.c = whole ? out.data() : held.data();
       t(count, packs);
       if (!whole) copy(held, out);
       if (done) part.after(part.row + rows.first + i, part.col + cols.first, out);
