@@ -46,7 +46,47 @@ void gradients_are_right() {
     }
 }
 
+/// Outputs, the input's gradient and the weights' gradients of some rows.
+template <class F>
+struct pass {
+  fw::matrix<double> y, dx, up, down;
+};
+/// The rows at once, or in two calls whose gradients add up.
+template <class F>
+pass<F> passed(const fw::matrix<double>& x, const fw::matrix<double>& dy, Index split) {
+  auto all = make<F>(fw::biases::none, 1);
+  fw::tape<double> tape;
+  pass<F> r{fw::matrix<double>(x.rows(), 5), x, {}, {}};
+  for (const auto& [first, last] : {std::pair<Index, Index>{0, split}, {split, x.rows()}}) {
+    if (first == last) continue;
+    const auto in = tape.input(fw::matrix<double>(x.rows(first, last - first)));
+    const auto y = all.feed(in);
+    fw::contribute<double>(r.y.rows(first, last - first), fw::start::fresh, y.value());
+    tape.backward(fw::sum(fw::multiply(y, tape.constant(fw::matrix<double>(dy.rows(first, last - first))))));
+    fw::contribute<double>(r.dx.rows(first, last - first), fw::start::fresh, in.gradient());
+  }
+  r.up = fw::matrix<double>(std::as_const(all.feed.up.weight).gradient());
+  r.down = fw::matrix<double>(std::as_const(all.feed.down.weight).gradient());
+  return r;
+}
+template <class F>
+void rows_may_be_split() {
+  const Index rows = 2 * fw::rows_in_cache + 77;
+  const auto x = normal(rows, 5, 3), dy = normal(rows, 5, 4);
+  const auto whole = passed<F>(x, dy, rows), split = passed<F>(x, dy, 700);
+  const auto same = [](const fw::matrix<double>& a, const fw::matrix<double>& b) { return fw::eigen(a) == fw::eigen(b); };
+  CHECK(same(whole.y, split.y));
+  CHECK(same(whole.dx, split.dx));
+  CHECK(same(whole.up, split.up));
+  CHECK(same(whole.down, split.down));
+}
+
 }  // namespace
+
+TEST_CASE("feed-forward parts: more rows than stay in cache have the bits of fewer, gradients of the weights included") {
+  rows_may_be_split<fw::mlp<double, fw::gelu>>();
+  rows_may_be_split<fw::gated_mlp<double, fw::silu>>();
+}
 
 TEST_CASE("mlp and gated_mlp have the gradients of their formulas") {
   gradients_are_right<fw::mlp<double, fw::gelu>>();

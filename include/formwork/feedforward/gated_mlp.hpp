@@ -37,11 +37,10 @@ struct gated_mlp {
     auto y = x.tape().output(x.rows(), down.out(), x.shared_batch());
     matrix<S> g(x.rows(), gate.out()), u(x.rows(), up.out()), h(std::min(x.rows(), rows_in_cache), up.out());
     in_stretches(x.rows(), rows_in_cache, 1, [&](stretch rows) {
-      const auto of = [=](auto&& m) { return m.rows(rows.first, rows.count); };
       const view<S> here = h.rows(0, rows.count);
-      products<S>(operands::nn, of(x.value()), start::fresh, into<S>(of(g), gate.weight.value(), gate.bias_epilogue()),
-                  into<S>(here, up.weight.value(), chained(up.bias_epilogue(), formwork::gate<S, Activation>{activation, of(g), of(u)})));
-      down.forward(of(y.write()), here);
+      products<S>(operands::nn, rows.of(x.value()), start::fresh, into<S>(rows.of(g), gate.weight.value(), gate.bias_epilogue()),
+                  into<S>(here, up.weight.value(), chained(up.bias_epilogue(), formwork::gate<S, Activation>{activation, rows.of(g), rows.of(u)})));
+      down.forward(rows.of(y.write()), here);
     });
     return record(
         y,
@@ -71,15 +70,14 @@ struct gated_mlp {
     const auto run = [&](view<S> dx, start how) {
       matrix<S> some_h(std::min(g.rows(), rows_in_cache), g.cols()), some_du(some_h.rows(), g.cols());
       in_stretches(g.rows(), rows_in_cache, 1, [&](stretch rows) {
-        const auto of = [=](auto&& m) { return m.rows(rows.first, rows.count); };
-        const view<S> h = some_h.rows(0, rows.count), du = some_du.rows(0, rows.count), dg = of(g);
-        product_nt<S>(du, of(dy), part.down->value, start::fresh, gate_backward<S, Activation>{act, dg, of(u), h});
-        linear<S>::parameter_gradients(gradient(part.down), gradient(part.down_bias), of(dy), h);
-        linear<S>::parameter_gradients(gradient(part.gate), gradient(part.gate_bias), dg, of(x.value()));
-        linear<S>::parameter_gradients(gradient(part.up), gradient(part.up_bias), du, of(x.value()));
+        const view<S> h = some_h.rows(0, rows.count), du = some_du.rows(0, rows.count), dg = rows.of(g);
+        product_nt<S>(du, rows.of(dy), part.down->value, start::fresh, gate_backward<S, Activation>{act, dg, rows.of(u), h});
+        linear<S>::parameter_gradients(gradient(part.down), gradient(part.down_bias), rows.of(dy), h);
+        linear<S>::parameter_gradients(gradient(part.gate), gradient(part.gate_bias), dg, rows.of(x.value()));
+        linear<S>::parameter_gradients(gradient(part.up), gradient(part.up_bias), du, rows.of(x.value()));
         if (!dx.data()) return;
-        product_nt<S>(of(dx), dg, part.gate->value, how);
-        product_nt<S>(of(dx), du, part.up->value, start::continued);
+        product_nt<S>(rows.of(dx), dg, part.gate->value, how);
+        product_nt<S>(rows.of(dx), du, part.up->value, start::continued);
       });
     };
     if (const auto dx = gradient_of(x); dx.wanted())

@@ -35,11 +35,10 @@ struct mlp {
     auto y = x.tape().output(x.rows(), down.out(), x.shared_batch());
     matrix<S> a(x.rows(), up.out()), h(std::min(x.rows(), rows_in_cache), up.out());
     in_stretches(x.rows(), rows_in_cache, 1, [&](stretch rows) {
-      const auto of = [=](auto&& m) { return m.rows(rows.first, rows.count); };
       const view<S> here = h.rows(0, rows.count);
-      product_nn<S>(here, of(x.value()), up.weight.value(), start::fresh,
-                    chained(up.bias_epilogue(), activate<S, Activation>{activation, of(a)}));
-      down.forward(of(y.write()), here);
+      product_nn<S>(here, rows.of(x.value()), up.weight.value(), start::fresh,
+                    chained(up.bias_epilogue(), activate<S, Activation>{activation, rows.of(a)}));
+      down.forward(rows.of(y.write()), here);
     });
     return record(
         y,
@@ -66,12 +65,11 @@ struct mlp {
     const auto run = [&](view<S> dx, start how) {
       matrix<S> some_h(std::min(a.rows(), rows_in_cache), a.cols()), some_da(some_h.rows(), a.cols());
       in_stretches(a.rows(), rows_in_cache, 1, [&](stretch rows) {
-        const auto of = [=](auto&& m) { return m.rows(rows.first, rows.count); };
         const view<S> h = some_h.rows(0, rows.count), da = some_da.rows(0, rows.count);
-        product_nt<S>(da, of(dy), part.down->value, start::fresh, activate_backward<S, Activation>{act, of(a), h});
-        linear<S>::parameter_gradients(gradient(part.down), gradient(part.down_bias), of(dy), h);
-        linear<S>::parameter_gradients(gradient(part.up), gradient(part.up_bias), da, of(x.value()));
-        if (dx.data()) product_nt<S>(of(dx), da, part.up->value, how);
+        product_nt<S>(da, rows.of(dy), part.down->value, start::fresh, activate_backward<S, Activation>{act, rows.of(a), h});
+        linear<S>::parameter_gradients(gradient(part.down), gradient(part.down_bias), rows.of(dy), h);
+        linear<S>::parameter_gradients(gradient(part.up), gradient(part.up_bias), da, rows.of(x.value()));
+        if (dx.data()) product_nt<S>(rows.of(dx), da, part.up->value, how);
       });
     };
     if (const auto dx = gradient_of(x); dx.wanted())

@@ -103,6 +103,12 @@ struct tile_task {
 struct stretch {
   Index first = 0, count = 0;
   Index end() const { return first + count; }
+
+  /// These rows of a matrix.
+  template <class M>
+  auto of(M&& m) const {
+    return m.rows(first, count);
+  }
 };
 
 /// Visits `total` in the fewest stretches of at most `most`, all but the last equal and multiples of `unit`; one empty
