@@ -39,7 +39,8 @@ struct gated_mlp {
     in_stretches(x.rows(), rows_in_cache, 1, [&](stretch rows) {
       const view<S> here = h.rows(0, rows.count);
       products<S>(operands::nn, rows.of(x.value()), start::fresh, into<S>(rows.of(g), gate.weight.value(), gate.bias_epilogue()),
-                  into<S>(here, up.weight.value(), chained(up.bias_epilogue(), formwork::gate<S, Activation>{activation, rows.of(g), rows.of(u)})));
+                  into<S>(here, up.weight.value(),
+                          chained(up.bias_epilogue(), formwork::gate<S, Activation>{activation, rows.of(g), rows.of(u)})));
       down.forward(rows.of(y.write()), here);
     });
     return record(
@@ -65,7 +66,8 @@ struct gated_mlp {
   };
 
   /// g becomes its own gradient. Sums over rows go on from block to block: the same chains.
-  static void backward(const var<S>& x, matrix<S>& g, const matrix<S>& u, const parts& part, const Activation& act, view<const S> dy) {
+  static void backward(const var<S>& x, matrix<S>& g, const matrix<S>& u, const parts& part, const Activation& act,
+                       view<const S> dy) {
     using gradient = gradient_of_parameter<S>;
     const auto run = [&](view<S> dx, start how) {
       matrix<S> some_h(std::min(g.rows(), rows_in_cache), g.cols()), some_du(some_h.rows(), g.cols());

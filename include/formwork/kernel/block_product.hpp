@@ -161,7 +161,8 @@ class block_product {
         rows_of_a a = {a_.row(tn ? 0 : rows.first) + k.first, a_.stride(), 1, tile_rows * a_.stride()};
         if (pack_a) a = pack(rows, k);
         each_part([&](const product_part<S>& part) {
-          for (Index j = 0; j < part.c.cols(); j += width) strip(part, rows, k, a, {j, std::min(width, part.c.cols() - j)}, few_rows);
+          for (Index j = 0; j < part.c.cols(); j += width)
+            strip(part, rows, k, a, {j, std::min(width, part.c.cols() - j)}, few_rows);
         });
       });
     });
