@@ -50,6 +50,14 @@ fw::matrix<S> as(const fw::matrix<T>& m) {
 }
 
 template <class S>
+fw::matrix<S> transposed(const fw::matrix<S>& m) {
+  fw::matrix<S> t(m.cols(), m.rows());
+  for (Index i = 0; i < m.rows(); ++i)
+    for (Index j = 0; j < m.cols(); ++j) t(j, i) = m(i, j);
+  return t;
+}
+
+template <class S>
 bool same_bits(const fw::matrix<S>& a, const fw::matrix<S>& b) {
   return a.rows() == b.rows() && a.cols() == b.cols() &&
          (a.size() == 0 || std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(S)) == 0);

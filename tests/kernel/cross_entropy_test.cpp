@@ -30,14 +30,6 @@ inputs<T> as(const inputs<S>& in) {
 }
 
 template <class S>
-fw::matrix<S> transposed(const fw::matrix<S>& m) {
-  fw::matrix<S> t(m.cols(), m.rows());
-  for (Index i = 0; i < m.rows(); ++i)
-    for (Index j = 0; j < m.cols(); ++j) t(j, i) = m(i, j);
-  return t;
-}
-
-template <class S>
 struct results {
   fw::matrix<S> loss, lse, dhidden, dhead;  // dhead (vocab × width)
 };

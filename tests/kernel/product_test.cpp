@@ -28,14 +28,6 @@ struct problem {
   }
 };
 
-template <class S>
-fw::matrix<S> transposed(const fw::matrix<S>& m) {
-  fw::matrix<S> t(m.cols(), m.rows());
-  for (Index i = 0; i < m.rows(); ++i)
-    for (Index j = 0; j < m.cols(); ++j) t(j, i) = m(i, j);
-  return t;
-}
-
 template <class S, class Epilogue = fw::none>
 void multiply(operands form, fw::view<S> c, fw::view<const S> a, fw::view<const S> b, start how, const Epilogue& after = {}) {
   if (form == operands::nn) fw::product_nn<S>(c, a, b, how, after);
