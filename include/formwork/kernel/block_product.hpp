@@ -30,7 +30,10 @@ template <class S>
 struct finish {
   explicit finish(const none&) {}
   template <class Epilogue>
-  explicit finish(const Epilogue& e) : epilogue_(&e), apply_(&apply<Epilogue>), ahead_(&ahead<Epilogue>) {}
+  explicit finish(const Epilogue& e) : epilogue_(&e), apply_(&apply<Epilogue>), ahead_(&ahead<Epilogue>) {
+    if constexpr (requires { e.idle(); })
+      if (e.idle()) epilogue_ = nullptr;
+  }
 
   /// Does all of c, whose first element is (row, col) of the product.
   void operator()(Index row, Index col, view<S> c) const {

@@ -11,7 +11,8 @@ namespace formwork::inline FORMWORK_ABI {
 // `pack<S> operator()(Index row, Index col, pack<S> value, Index count) const` gets elements (row, col) ... (row, col +
 // count - 1), exactly once each, from any thread, and gives what the product stores there. It may store to other matrices.
 // Any such callable will do; these are the usual ones. One that touches matrices beside the product's may name them by
-// `void operands(f) const`, calling f(view) for each: they are then fetched into cache while the tile is multiplied.
+// `void operands(f) const`, calling f(view) for each: they are then fetched into cache while the tile is multiplied. One that
+// may have nothing to do says so by `bool idle() const` and is then left out.
 
 /// The product is all.
 struct none {};
@@ -24,6 +25,7 @@ struct add_bias {
   pack<S> operator()(Index, Index col, pack<S> value, Index count) const {
     return bias ? value + pack<S>::load(bias + col, count) : value;
   }
+  bool idle() const { return !bias; }
 };
 template <class S>
 add_bias(const S*) -> add_bias<S>;
