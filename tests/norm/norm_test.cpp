@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/core/random.hpp>
 #include <formwork/norm.hpp>
-#include <formwork/residual.hpp>
 #include <formwork/tape.hpp>
 
 #include "support/catch.hpp"
@@ -53,22 +52,4 @@ TEST_CASE("a wrong width names both shapes") {
   fw::tape<double> t;
   CHECK_THROWS_WITH(fw::rms_norm<double>::make(4)(t.constant(fw::matrix<double>(2, 3, 1.0))),
                     "rms_norm: x is (2 × 3) but gain is (1 × 4); needs x.width = gain.width");
-}
-
-TEST_CASE("pre_norm adds a branch of the normalised stream, with the gradients of that formula") {
-  auto x = normal(3, 6, 1);
-  auto norm = fw::rms_norm<double>::make(6);
-  const auto report = fw::gradcheck(x, [&](fw::tape<double>& t) {
-    const auto y = fw::pre_norm<fw::rms_norm>{}.join(fw::use(t, x), norm, [](const auto& u) { return fw::multiply(u, u); });
-    return fw::sum(fw::multiply(y, y));
-  });
-  INFO(report);
-  CHECK(report);
-}
-
-TEST_CASE("pre_norm starts the weights that end a branch smaller with depth") {
-  const auto residual = fw::pre_norm<fw::rms_norm>{}.at({.depth = 8, .layer = 3});
-  CHECK(residual.gain(fw::place::output) == Approx(0.25));
-  CHECK(residual.gain(fw::place::down) == Approx(0.25));
-  CHECK(residual.gain(fw::place::query) == 1);
 }

@@ -54,6 +54,7 @@ TEST_CASE("add, subtract and multiply have the gradients of their formulas") {
   check_two([](const auto& a, const auto& b) { return fw::add(a, b); });
   check_two([](const auto& a, const auto& b) { return fw::subtract(a, b); });
   check_two([](const auto& a, const auto& b) { return fw::multiply(a, b); });
+  check_two([](const auto& a, const auto& b) { return fw::scaled_sum(1.7, a, b); });
 }
 
 TEST_CASE("a value used twice gets both contributions") {

@@ -45,6 +45,12 @@ struct site {
   Index layer = 0;  ///< this one
 };
 
+/// What the standard deviation of a fresh weight (in × out) comes from, before its gain.
+enum class fan {
+  in,      ///< 1 / √in (LeCun)
+  average  ///< √(2 / (in + out)) (Glorot)
+};
+
 /// The values a state holds room for.
 struct state_sizes {
   Index sequences = 1;

@@ -4,6 +4,7 @@
 #include <formwork/core/random.hpp>
 #include <formwork/tape/parameter.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -11,19 +12,21 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// Makes the parameters of a model: sizes, random numbers, and where in the model we are.
 ///
-/// Numerics  a weight (in × out) starts as N(0, gain² / in) (LeCun), its gain given by the residual policy for its place;
-///           embeddings and heads as N(0, 0.02²) (GPT-2), gains at 1, biases at 0.
+/// Numerics  a weight (in × out) starts normal with the standard deviation gain / √fan; the residual policy says which fan, and
+///           the gain of each place. Embeddings and heads start as N(0, 0.02²) (GPT-2), gains at 1, biases at 0.
 struct builder {
   formwork::sizes sizes;
   rng& random;
   formwork::site site = {};
+  fan weights_by = fan::in;
   std::array<double, static_cast<std::size_t>(place::none) + 1> gains = {1, 1, 1, 1, 1, 1, 1, 1};  ///< by place
 
-  /// The same at another layer, with the residual policy's gains.
+  /// The same at another layer, with the residual policy's fan and gains.
   template <class Residual>
   builder at(formwork::site where, const Residual& residual) const {
     builder r = *this;
     r.site = where;
+    r.weights_by = Residual::initial_fan;
     const auto here = residual.at(where);
     for (std::size_t p = 0; p < gains.size(); ++p) r.gains[p] = here.gain(static_cast<place>(p));
     return r;
@@ -31,8 +34,8 @@ struct builder {
 
   template <real S>
   parameter<S> weight(Index in, Index out, place where) const {
-    const double spread = gains[static_cast<std::size_t>(where)] / std::sqrt(static_cast<double>(in > 0 ? in : 1));
-    return normal<S>(in, out, spread, role::matrix, where);
+    const double fans = static_cast<double>(weights_by == fan::in ? 2 * in : in + out) / 2;
+    return normal<S>(in, out, gains[static_cast<std::size_t>(where)] / std::sqrt(std::max(fans, 1.0)), role::matrix, where);
   }
   template <real S>
   parameter<S> normal(Index rows, Index cols, double spread, role kind, place where = place::none) const {

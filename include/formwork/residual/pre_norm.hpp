@@ -18,6 +18,7 @@ struct pre_norm {
   template <class S>
   using norm = Norm<S>;
   static constexpr bool final_norm = true;
+  static constexpr fan initial_fan = fan::in;
 
   Index depth = 1;
 

@@ -50,6 +50,22 @@ var<S> subtract(const var<S>& a, const var<S>& b) {
       a, b);
 }
 
+/// factor a + b, in one pass.
+template <real S>
+var<S> scaled_sum(double factor, const var<S>& a, const var<S>& b) {
+  require_same_shape("scaled_sum", a, b);
+  auto y = a.tape().output(a.rows(), a.cols(), a.shared_batch());
+  const pack<S> f(factor);
+  transform(y.write(), [f](pack<S> u, pack<S> v) { return fma(f, u, v); }, a.value(), b.value());
+  return record(
+      y,
+      [da = gradient_of(a), db = gradient_of(b), f](matrix<S>& dy) {
+        da.add([&](view<S> g, start how) { contribute(g, how, [f](pack<S> d) { return f * d; }, dy); });
+        db.add(std::move(dy));
+      },
+      a, b);
+}
+
 /// a ⊙ b.
 template <real S>
 var<S> multiply(const var<S>& a, const var<S>& b) {
