@@ -2,7 +2,7 @@
 #pragma once
 #include <formwork/core/error.hpp>
 #include <formwork/core/random.hpp>
-#include <formwork/layer/embedding.hpp>
+#include <formwork/train/training_batch.hpp>
 
 #include <array>
 #include <cmath>
@@ -12,12 +12,6 @@
 #include <vector>
 
 namespace formwork::inline FORMWORK_ABI {
-
-/// What a language model is trained on: rows of tokens and, for each row, the token that follows.
-struct training_batch {
-  tokens input;
-  std::vector<Index> target;
-};
 
 /// A text as bytes, its last part held out: token = byte, vocab 256.
 ///
