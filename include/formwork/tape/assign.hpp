@@ -32,12 +32,11 @@ constexpr bool has_slot() {
 
 template <class Value, class T>
 void assign_inside(T& module, const Value& value) {
-  using plain = std::remove_cv_t<T>;
   if constexpr (has_slot<Value, T>()) {
-    if constexpr (has_slots<plain>) fill_slots(module, value);
+    if constexpr (has_slots<T>) fill_slots(module, value);
     for_each_member(module, [&](auto& member) { assign_inside(member, value); });
   } else {
-    static_assert(!lists<policies_of_t<plain>, Value>,
+    static_assert(!lists<policies_of_t<std::remove_cv_t<T>>, Value>,
                   "formwork: a module lists a policy that its slots() leaves out, so assign() cannot reach it");
   }
 }
