@@ -125,13 +125,25 @@ void in_stretches(Index total, Index most, Index unit, F f) {
   while ((first += each) < total);
 }
 
+/// Which elements of a product are wanted.
+enum class region {
+  whole,
+  lower  ///< (i, j) with j ≤ i; tiles that hold none are left out, others are computed whole
+};
+
 /// A block of the columns of one product, and where it begins in the whole.
 template <class S>
 struct product_part {
   view<S> c;
   view<const S> b;
   finish<S> after;
+  region wanted;
   Index row, col;
+
+  /// The first of its rows, by whole tiles, with a wanted element in the columns from `first` on.
+  Index first_row(Index first) const {
+    return wanted == region::whole ? 0 : std::max<Index>(col + first - row, 0) / tile_rows * tile_rows;
+  }
 };
 
 /// Blocks of several products of one a, on one thread.
@@ -164,7 +176,7 @@ class block_product {
         rows_of_a a = {a_.row(tn ? 0 : rows.first) + k.first, a_.stride(), 1, tile_rows * a_.stride()};
         if (pack_a) a = pack(rows, k);
         each_part([&](const product_part<S>& part) {
-          for (Index j = 0; j < part.c.cols(); j += width)
+          for (Index j = 0; j < part.c.cols() && part.first_row(j) < rows.end(); j += width)
             strip(part, rows, k, a, {j, std::min(width, part.c.cols() - j)}, few_rows);
         });
       });
@@ -231,12 +243,13 @@ class block_product {
       pack_panel<lanes<S>>(panel_, t.b_step, b.cols(cols.first, cols.count));
       ahead = b.cols(cols.end(), std::min(width, b.cols() - cols.end()));
     }
-    const Index rows_ahead = (k.count * tile_rows + rows.count - 1) / rows.count;
+    const Index top = std::max<Index>(part.first_row(cols.first) - rows.first, 0);
+    const Index rows_ahead = (k.count * tile_rows + rows.count - top - 1) / (rows.count - top);
     alignas(alignment) S part_of_packs[tile_rows * width] = {};  // columns that fill no pack pass through it
-    for (Index i = 0, count; i < rows.count; i += count) {
+    for (Index i = top, count; i < rows.count; i += count) {
       count = rows.count - i >= tile_rows ? tile_rows : Index(std::bit_floor(std::size_t(rows.count - i)));
       const view<S> out = c.rows(i, count), held(part_of_packs, count, cols.count, width);
-      if (const Index row = i / tile_rows * rows_ahead; !ahead.empty() && row < ahead.rows())
+      if (const Index row = (i - top) / tile_rows * rows_ahead; !ahead.empty() && row < ahead.rows())
         fetch(ahead.rows(row, std::min(rows_ahead, ahead.rows() - row)));
       if (done) part.after.fetch_operands(part.row + rows.first + i, part.col + cols.first, out);
       if (!whole && !fresh) copy(out, held);

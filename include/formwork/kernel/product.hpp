@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -110,6 +111,7 @@ class product_run {
     view<S> c;
     view<const S> b;
     finish<S> after;
+    region wanted = region::whole;
   };
 
   template <std::size_t N>
@@ -123,7 +125,7 @@ class product_run {
     rows_ = form == operands::tn ? a.cols() : a.rows();
     depth_ = form == operands::tn ? a.rows() : a.cols();
     for (std::size_t p = 0; p < count; ++p) {
-      const auto& [c, b, after] = parts[p];
+      const auto& [c, b, after, wanted] = parts[p];
       const bool fits = c.rows() == rows_ && (form == operands::nt ? b.cols() : b.rows()) == depth_ &&
                         (form == operands::nt ? b.rows() : b.cols()) == c.cols();
       require(fits, name(), ": a is ", shape_text(a), ", b is ", shape_text(b), " and c is ", shape_text(c), "; needs ",
@@ -151,7 +153,9 @@ class product_run {
       // Whole blocks of rows where there are plenty: b is packed once for each of them anyway, and a thread that falls behind
       // takes fewer.
       down = (rows_ + block::block_rows - 1) / block::block_rows;
-      if (again_.count * down < 2 * team) {
+      if (triangle()) {
+        down = std::min(2 * team, tiles);
+      } else if (again_.count * down < 2 * team) {
         // Several products keep their order in every row: all threads finish one before the next.
         if (count_ > 1) {
           for (std::size_t p = 0; p < count_; ++p) product_run(form_, a_, how_, parts_ + p, 1, again_).run();
@@ -166,14 +170,24 @@ class product_run {
     const scratch<S> rooms(needs_room ? (team > 1 ? threads() : 1) * room : 0);
     const auto run_unit = [&](Index u, Index owner) {
       const Index item = u / each, y = u / across % down, x = u % across;
-      const Index row = tiles * y / down * tile_rows, pack = packs_ * x / across;
-      multiply(item, {row, std::min(tiles * (y + 1) / down * tile_rows, rows_) - row}, {pack, packs_ * (x + 1) / across - pack},
+      const Index row = row_at(y, down), pack = packs_ * x / across;
+      multiply(item, {row, row_at(y + 1, down) - row}, {pack, packs_ * (x + 1) / across - pack},
                rooms.data() + (needs_room ? owner * room : 0));
     };
     if (team > 1)
       parallel_for(units, [&](Index u) { run_unit(u, thread_number()); });
     else
       for (Index u = 0; u < units; ++u) run_unit(u, 0);
+  }
+
+  bool triangle() const { return parts_[0].wanted == region::lower; }
+
+  /// Where the rows of one of `down` units of equal work begin, by whole tiles.
+  Index row_at(Index unit, Index down) const {
+    const Index tiles = (rows_ + tile_rows - 1) / tile_rows;
+    const double share = static_cast<double>(unit) / static_cast<double>(down);
+    const Index tile = triangle() ? static_cast<Index>(static_cast<double>(tiles) * std::sqrt(share)) : tiles * unit / down;
+    return std::min(tile * tile_rows, rows_);
   }
 
   /// Rows by columns of blocks, the most even ones. Columns rather than rows, where both are even: b is then packed once.
@@ -200,6 +214,7 @@ class product_run {
         product_part<S> mine = {.c = p.c.rows(rows.first, rows.count).cols(first, end - first),
                                 .b = form_ == operands::nt ? p.b.rows(first, end - first) : p.b.cols(first, end - first),
                                 .after = p.after,
+                                .wanted = p.wanted,
                                 .row = rows.first,
                                 .col = first};
         mine.c.data_ += item * again_.c;
