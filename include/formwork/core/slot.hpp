@@ -22,6 +22,8 @@ struct norm;
 struct residual;
 struct activation;
 struct mixer;
+struct basis;
+struct discretisation;
 struct feedforward;
 struct dropout;
 }  // namespace slot
