@@ -10,6 +10,8 @@
 //   dual        a value and its slopes: derivatives of formulas that are written once
 //   reduce      sums in a fixed shape, whatever the address or the number of threads
 //   random      Philox counters: draws that can be repeated; rng, dropout_mask
+//   legendre    Legendre polynomials, Gauss quadrature
+//   exponential of a small matrix, and solving with one: for what is formed once
 //   memory      the pool of 64-byte aligned buffers
 //   parallel    threads (OpenMP where formwork::openmp is linked)
 //   error       exceptions that name the operation, what it got and what it needed
@@ -19,6 +21,8 @@
 #include <formwork/core/abi.hpp>
 #include <formwork/core/dual.hpp>
 #include <formwork/core/error.hpp>
+#include <formwork/core/exponential.hpp>
+#include <formwork/core/legendre.hpp>
 #include <formwork/core/math.hpp>
 #include <formwork/core/matrix.hpp>
 #include <formwork/core/memory.hpp>

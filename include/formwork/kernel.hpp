@@ -9,6 +9,7 @@
 ///   cross_entropy    output projection, loss and both gradients in chunks, never tokens × vocab
 ///   normalize        rms and layer norm, the residual's addition fused
 ///   rotate           rotary positions; its table of cosines and sines
+///   recur            the walk of a linear memory and its adjoint, over its step (transition)
 ///   softmax          of rows
 ///   transform        a formula of every number
 ///   dropout          masks drawn again instead of stored
@@ -22,8 +23,10 @@
 #include <formwork/kernel/normalize.hpp>
 #include <formwork/kernel/panel.hpp>
 #include <formwork/kernel/product.hpp>
+#include <formwork/kernel/recur.hpp>
 #include <formwork/kernel/rotate.hpp>
 #include <formwork/kernel/softmax.hpp>
 #include <formwork/kernel/tile.hpp>
 #include <formwork/kernel/transform.hpp>
+#include <formwork/kernel/transition.hpp>
 #include <formwork/kernel/update.hpp>

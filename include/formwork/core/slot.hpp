@@ -23,6 +23,8 @@ struct norm;
 struct residual;
 struct activation;
 struct mixer;
+struct basis;
+struct discretisation;
 struct feedforward;
 struct dropout;
 }  // namespace slot
