@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <formwork/core/matrix.hpp>
 #include <formwork/kernel/tile.hpp>
 
 #include <type_traits>
