@@ -25,6 +25,8 @@ struct activation;
 struct mixer;
 struct basis;
 struct discretisation;
+struct modes;
+struct step;
 struct feedforward;
 struct dropout;
 }  // namespace slot
