@@ -9,6 +9,7 @@
 #include <formwork/tape.hpp>    // 3 values, parameters, recording, gradcheck
 
 #include <formwork/activation.hpp>  // 4a policies and plain layers
+#include <formwork/feature.hpp>
 #include <formwork/heads.hpp>
 #include <formwork/layer.hpp>
 #include <formwork/mask.hpp>

@@ -6,6 +6,7 @@
 ///   product          c = a b, a bᵀ, aᵀ b with epilogues (epilogue), split over threads into blocks (block_product) of
 ///                    register tiles (tile) on packed panels (panel)
 ///   attend           softmax attention and its backward over a cache of keys and values, never n × n
+///   linear_attend    linear attention by chunks, its state and its backward, O(n)
 ///   cross_entropy    output projection, loss and both gradients in chunks, never tokens × vocab
 ///   scan             a diagonal state space in chunks and its backward (scan_tables: what a chunk does), by products in every
 ///                    lane (lane_product)
@@ -23,6 +24,7 @@
 #include <formwork/kernel/dropout.hpp>
 #include <formwork/kernel/epilogue.hpp>
 #include <formwork/kernel/lane_product.hpp>
+#include <formwork/kernel/linear_attend.hpp>
 #include <formwork/kernel/normalize.hpp>
 #include <formwork/kernel/panel.hpp>
 #include <formwork/kernel/product.hpp>

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/core/parallel.hpp>
+#include <formwork/kernel/linear_attend_chunk.hpp>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// The backward of one key head of one sequence and of the query heads that read it. With g_i = dL/do_i and Z_i the denominator,
+/// dN_i = g_i / Z_i and dz_i = -(g_i · o_i) / Z_i are the gradients of numerator and denominator, and
+///
+///   d(R_i φq_i) = S dN_i + Σ_j≤i (dN_i · v_j) R_j φk_j            dφq_i += dz_i z_i
+///   d(R_j φk_j) = T v_j + Σ_i≥j (dN_i · v_j) R_i φq_i             dφk_j += Σ_i≥j dz_i φq_i
+///   dv_j        = Tᵀ R_j φk_j + Σ_i≥j (R_i φq_i · R_j φk_j) dN_i
+///
+/// with S = Σ (R_j φk_j)ᵀ v_j over the chunks in front, T = Σ (R_i φq_i)ᵀ dN_i over those behind, and the other sums within the
+/// chunk. A first pass keeps S and z in front of every chunk, a second one walks the chunks from the last to the first. In the full
+/// form S and T are over the whole sequence, and there are no triangles.
+template <real S, class Policies>
+struct linear_attend_backward_head {
+  static constexpr bool causal = Policies::sums == key_sums::causal;
+
+  const Policies& policies;
+  head_shape shape;
+  Index key_head;
+  index_range rows;  ///< of q, k, v and the outputs
+  Index position;    ///< of the first of them
+  view<S> dq, dk, dv;
+  start dq_start, dk_start, dv_start;
+  view<const S> dout, out, kept, q, k, v;
+
+  /// A chunk's queries (of one head), keys and values, and what is behind it; names with `_t` are transposes.
+  struct workspace {
+    S *q, *q_slope, *dq, *dsums, *q_weighted;         // dN; dz φq, summed over heads
+    S *k, *k_t, *k_slope, *dk, *v, *v_t, *dv;
+    S *key_sums;                                      // z behind each key
+    S *scores, *dscores;
+    S *later, *later_t, *later_q;                     // T, and Σ dz φq
+
+    workspace(scratch_layout<S>& room, head_shape shape) {
+      const Index key = padded<S>(shape.key_width), value = padded<S>(shape.head_width), chunk = linear_chunk;
+      for (S** one : {&q, &q_slope, &dq, &q_weighted, &k, &k_slope, &dk, &key_sums}) *one = room.take(chunk * key);
+      for (S** one : {&dsums, &v, &dv}) *one = room.take(chunk * value);
+      for (S** one : {&scores, &dscores}) *one = room.take(chunk * chunk);
+      k_t = room.take(shape.key_width * chunk), v_t = room.take(shape.head_width * chunk);
+      later = room.take(shape.key_width * value), later_t = room.take(shape.head_width * key), later_q = room.take(key);
+    }
+  } work;
+  S* fronts;  ///< what is in front of each chunk, or of all: Sᵀ (head_width × padded key_width), then z
+
+  static Index chunks_in(Index length) { return (length + linear_chunk - 1) / linear_chunk; }
+  static Index fronts_size(head_shape shape, Index length) {
+    return (shape.head_width + 1) * padded<S>(shape.key_width) * (causal ? chunks_in(length) : 1);
+  }
+
+  void run() {
+    const Index chunks = chunks_in(rows.size());
+    form_fronts(chunks);
+    std::fill_n(work.later, shape.key_width * value_stride(), S(0));
+    std::fill_n(work.later_t, shape.head_width * key_stride(), S(0));
+    std::fill_n(work.later_q, key_stride(), S(0));
+    if constexpr (causal) {
+      for (Index c = chunks - 1; c >= 0; --c) {
+        begin_keys(c);
+        each_head(c);
+        turn_later();
+        finish_keys(c);
+      }
+    } else {
+      for (Index c = 0; c < chunks; ++c) each_head(c);
+      turn_later();
+      for (Index c = 0; c < chunks; ++c) {
+        begin_keys(c);
+        finish_keys(c);
+      }
+    }
+  }
+
+ private:
+  Index key_stride() const { return padded<S>(shape.key_width); }
+  Index value_stride() const { return padded<S>(shape.head_width); }
+  index_range part(Index c) const { return index_range{c * linear_chunk, (c + 1) * linear_chunk}.clipped({0, rows.size()}); }
+  index_range rows_of(Index c) const { return {rows.first + part(c).first, rows.first + part(c).last}; }
+  S* sums_t(Index c) const { return fronts + (causal ? c : 0) * (shape.head_width + 1) * key_stride(); }
+  S* key_sum(Index c) const { return sums_t(c) + shape.head_width * key_stride(); }
+
+  /// Features of a chunk's rows of one head, and their slopes where they are wanted.
+  void take_features(S* to, S* slopes, view<const S> x, Index c, Index head) const {
+    const view<const S> from = head_of(x, rows_of(c), head, shape.key_width);
+    for (Index i = 0; i < from.rows(); ++i)
+      for (Index j = 0; j < from.cols(); j += lanes<S>) {
+        const Index count = from.cols() - j, at = i * key_stride() + j;
+        const pack<S> number = pack<S>::load(from.row(i) + j, count);
+        if (slopes) {
+          const dual<pack<S>> y = policies.feature(dual<pack<S>>(number, pack<S>(1)));
+          y.value.store(to + at, count);
+          y.slope.store(slopes + at, count);
+        } else {
+          policies.feature(number).store(to + at, count);
+        }
+      }
+  }
+  void take_keys(Index c, S* slopes, S* key_sum) {
+    take_features(work.k, slopes, k, c, key_head);
+    running_sums(work.key_sums, key_sum, part(c).size(), key_stride(), work.k);
+    turn(work.k, c, direction::forward);
+    copy_rows<S>(work.v, value_stride(), head_of(v, rows_of(c), key_head, shape.head_width));
+  }
+  void turn(S* x, Index c, direction way) const {
+    policies.template turned<S>({x, part(c).size(), shape.key_width, key_stride()}, position + part(c).first, way);
+  }
+
+  void form_fronts(Index chunks) {
+    const Index size = (shape.head_width + 1) * key_stride();
+    std::fill_n(fronts, size, S(0));
+    for (Index c = 0; c < chunks - causal; ++c) {
+      const Index to = c + causal;
+      if (causal) std::copy_n(sums_t(c), size, sums_t(to));
+      take_keys(c, nullptr, key_sum(to));
+      chunk_product(sums_t(to), key_stride(), shape.head_width, key_stride(), start::continued, part(c).size(),
+                    as_columns<S>(work.v, value_stride()), work.k, key_stride());
+    }
+  }
+
+  /// A chunk's keys, and their gradients from the queries behind it.
+  void begin_keys(Index c) {
+    const Index keys = part(c).size();
+    take_keys(c, work.k_slope, key_sum(c));
+    if constexpr (causal) {
+      pack_blocks_transposed<lanes<S>, S>(work.k_t, linear_chunk, {work.k, keys, shape.key_width, key_stride()}, 0);
+      pack_blocks_transposed<lanes<S>, S>(work.v_t, linear_chunk, {work.v, keys, shape.head_width, value_stride()}, 0);
+      std::fill_n(work.q_weighted, keys * key_stride(), S(0));
+    }
+    chunk_product(work.dk, key_stride(), keys, key_stride(), start::fresh, shape.head_width, as_rows<S>(work.v, value_stride()),
+                  work.later_t, key_stride());
+    chunk_product(work.dv, value_stride(), keys, value_stride(), start::fresh, shape.key_width, as_rows<S>(work.k, key_stride()),
+                  work.later, value_stride());
+  }
+
+  void each_head(Index c) {
+    const Index group = shape.heads / shape.key_heads;
+    for (Index head = key_head * group; head < (key_head + 1) * group; ++head) take_queries(c, head);
+  }
+
+  void take_queries(Index c, Index head) {
+    S dz[linear_chunk];
+    const Index queries = part(c).size();
+    take_features(work.q, work.q_slope, q, c, head);
+    take_output_gradients(c, head, dz);
+    for (Index i = 0; i < queries; ++i)
+      add_scaled(causal ? work.q_weighted + i * key_stride() : work.later_q, dz[i], work.q + i * key_stride());
+    turn(work.q, c, direction::forward);
+
+    chunk_product(work.dq, key_stride(), queries, key_stride(), start::fresh, shape.head_width,
+                  as_rows<S>(work.dsums, value_stride()), sums_t(c), key_stride());
+    if constexpr (causal) within_chunk(queries);
+    if (!causal || c > 0)
+      chunk_product(work.later_t, key_stride(), shape.head_width, key_stride(), start::continued, queries,
+                    as_columns<S>(work.dsums, value_stride()), work.q, key_stride());
+
+    turn(work.dq, c, direction::backward);
+    for (Index i = 0; i < queries; ++i)
+      add_scaled(work.dq + i * key_stride(), dz[i], causal ? work.key_sums + i * key_stride() : key_sum(0));
+    deliver(head_of(dq, rows_of(c), head, shape.key_width), dq_start, work.dq, key_stride(), work.q_slope);
+  }
+
+  /// dN and dz of a head's rows.
+  void take_output_gradients(Index c, Index head, S* dz) {
+    const auto g = head_of(dout, rows_of(c), head, shape.head_width), o = head_of(out, rows_of(c), head, shape.head_width);
+    for (Index i = 0; i < g.rows(); ++i) {
+      const pack<S> inverse(inverse_of(kept(rows_of(c).first + i, head)));
+      pack<S> total(0);
+      for (Index j = 0; j < g.cols(); j += lanes<S>) {
+        const pack<S> d = pack<S>::load(g.row(i) + j, g.cols() - j) * inverse;
+        d.store(work.dsums + i * value_stride() + j);
+        total = fma(d, pack<S>::load(o.row(i) + j, o.cols() - j), total);
+      }
+      dz[i] = -sum(total);
+    }
+  }
+
+  /// The triangles: what queries and keys of one chunk give one another.
+  void within_chunk(Index n) {
+    const Index key = key_stride(), value = value_stride();
+    chunk_scores(work.scores, n, 0, shape.key_width, as_rows<S>(work.q, key), work.k_t);
+    chunk_scores(work.dscores, n, 0, shape.head_width, as_rows<S>(work.dsums, value), work.v_t);
+    chunk_product<extent::up_to_row>(work.dq, key, n, key, start::continued, 0, n, as_rows<S>(work.dscores, linear_chunk), work.k, key);
+    chunk_product<extent::from_row>(work.dk, key, n, key, start::continued, 0, n, as_columns<S>(work.dscores, linear_chunk), work.q, key);
+    chunk_product<extent::from_row>(work.dv, value, n, value, start::continued, 0, n, as_columns<S>(work.scores, linear_chunk),
+                                    work.dsums, value);
+  }
+
+  void finish_keys(Index c) {
+    turn(work.dk, c, direction::backward);
+    for (Index i = part(c).size() - 1; i >= 0; --i) {
+      if constexpr (causal) add_scaled(work.later_q, S(1), work.q_weighted + i * key_stride());
+      add_scaled(work.dk + i * key_stride(), S(1), work.later_q);
+    }
+    deliver(head_of(dk, rows_of(c), key_head, shape.key_width), dk_start, work.dk, key_stride(), work.k_slope);
+    deliver(head_of(dv, rows_of(c), key_head, shape.head_width), dv_start, work.dv, value_stride(), nullptr);
+  }
+
+  /// T from its transpose, once a chunk's queries are in it.
+  void turn_later() {
+    pack_panel_transposed<S>(work.later, value_stride(), {work.later_t, shape.head_width, shape.key_width, key_stride()});
+  }
+
+  /// to += factor x, a row of features.
+  void add_scaled(S* to, S factor, const S* x) const {
+    for (Index j = 0; j < key_stride(); j += lanes<S>)
+      fma(pack<S>(factor), pack<S>::load(x + j), pack<S>::load(to + j)).store(to + j);
+  }
+
+  /// to = or += slope · from.
+  static void deliver(view<S> to, start how, const S* from, Index stride, const S* slopes) {
+    for (Index i = 0; i < to.rows(); ++i)
+      for (Index j = 0; j < to.cols(); j += lanes<S>) {
+        const Index count = to.cols() - j;
+        pack<S> x = pack<S>::load(from + i * stride + j);
+        if (slopes) x = x * pack<S>::load(slopes + i * stride + j);
+        if (how == start::continued) x += pack<S>::load(to.row(i) + j, count);
+        x.store(to.row(i) + j, count);
+      }
+  }
+};
+
+/// The gradients of linear_attend_forward: dq, dk, dv from dout, with what the forward gave (out, kept).
+///
+/// Shapes    dq, dk, dv, dout as q, k, v, out; the others as in linear_attend_forward.
+/// Numerics  each gradient is one chain; bits depend on a sequence alone, a query's gradient only on the keys it sees, a key's only on
+///           the queries that see it, NaN or not.
+/// Cost      10 key_width · head_width operations per token and head, and 49 (3 key_width + 2 head_width) within the chunk: S is formed
+///           again. Per thread the sums in front of every chunk of one head, key_width (head_width + 1) / 48 numbers a token.
+/// Throws    argument_error for shapes that do not fit.
+/// Source    Katharopoulos et al., 2006.16236, section 3.3.1, by chunks.
+template <real S, class Policies>
+void linear_attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, const_view<S> out, const_view<S> kept,
+                            const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch, head_shape shape,
+                            const Policies& policies, start dq_start = start::fresh, start dk_start = start::fresh,
+                            start dv_start = start::fresh) {
+  check_linear_attend<S>("linear_attend_backward", out, kept, q, k, v, batch, shape);
+  check_linear_attend<S>("linear_attend_backward", dout, kept, dq, dk, dv, batch, shape);
+  using head = linear_attend_backward_head<S, Policies>;
+  scratch_layout<S> measured;
+  typename head::workspace(measured, shape);
+  const Index size = measured.used, fronts_size = head::fronts_size(shape, batch.longest());
+  const scratch<S> rooms(threads() * size), fronts(threads() * fronts_size);
+  std::fill_n(rooms.data(), threads() * size, S(0));  // what is past a width stays 0
+  parallel_for(batch.count() * shape.key_heads, [&](Index task) {
+    const Index s = task / shape.key_heads;
+    if (batch.length(s) == 0) return;
+    scratch_layout<S> room{rooms.data() + thread_number() * size};
+    head{.policies = policies,
+         .shape = shape,
+         .key_head = task % shape.key_heads,
+         .rows = {batch.first(s), batch.first(s + 1)},
+         .position = batch.start(s),
+         .dq = dq, .dk = dk, .dv = dv,
+         .dq_start = dq_start, .dk_start = dk_start, .dv_start = dv_start,
+         .dout = dout, .out = out, .kept = kept, .q = q, .k = k, .v = v,
+         .work = {room, shape},
+         .fronts = fronts.data() + thread_number() * fronts_size}
+        .run();
+  });
+}
+
+}  // namespace formwork

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/core/parallel.hpp>
+#include <formwork/kernel/linear_attend_chunk.hpp>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// What one key head of one sequence has seen: the sums over whole chunks, and the keys and values of the unfinished one.
+template <real S>
+struct linear_carry {
+  S* sums;     ///< S (key_width × padded head_width) of all whole chunks
+  S* key_sum;  ///< z of all keys, unturned
+  S* keys;     ///< (key_width × linear_chunk): turned features, a column for each key of the chunk
+  S* values;   ///< (linear_chunk × padded head_width)
+
+  linear_carry(scratch_layout<S>& room, head_shape shape)
+      : sums(room.take(shape.key_width * padded<S>(shape.head_width))),
+        key_sum(room.take(padded<S>(shape.key_width))),
+        keys(room.take(shape.key_width * linear_chunk)),
+        values(room.take(linear_chunk * padded<S>(shape.head_width))) {}
+
+  static Index size(head_shape shape) {
+    scratch_layout<S> room;
+    linear_carry(room, shape);
+    return room.used;
+  }
+};
+
+/// What linear attention has seen: of each sequence its length and of each key head a linear_carry, whose size depends on
+/// neither.
+///
+/// Cost      key_width · head_width + 48 (key_width + head_width) numbers for each sequence and key head.
+template <real S>
+class linear_attend_state {
+ public:
+  linear_attend_state() = default;
+  linear_attend_state(Index count, head_shape shape) : shape_(shape) {
+    require(count >= 0 && shape.key_heads > 0 && shape.key_width > 0 && shape.head_width > 0, "linear_attend_state: ", count,
+            " sequences, ", shape.key_heads, " key heads of width ", shape.key_width, ", values of width ", shape.head_width,
+            "; needs all > 0");
+    lengths_.assign(static_cast<std::size_t>(count), 0);
+    numbers_ = matrix<S>(count * shape.key_heads, linear_carry<S>::size(shape), S(0));
+  }
+
+  Index count() const { return static_cast<Index>(lengths_.size()); }
+  Index length(Index sequence) const { return lengths_[static_cast<std::size_t>(sequence)]; }
+  head_shape shape() const { return shape_; }
+
+  linear_carry<S> carry(Index sequence, Index key_head) {
+    scratch_layout<S> room{numbers_.row(sequence * shape_.key_heads + key_head)};
+    return {room, shape_};
+  }
+  /// Counts the batch's rows as seen.
+  void grow(const sequences& batch) {
+    for (Index s = 0; s < count(); ++s) lengths_[static_cast<std::size_t>(s)] += batch.length(s);
+  }
+
+ private:
+  head_shape shape_;
+  matrix<S> numbers_;
+  pooled_vector<Index> lengths_;
+};
+
+/// The forward of one key head of one sequence and of the query heads that read it.
+template <real S, class Policies>
+struct linear_attend_forward_head {
+  const Policies& policies;
+  head_shape shape;
+  Index key_head;
+  index_range rows;  ///< of q, k, v and the outputs
+  Index position;    ///< of the first of them
+  view<S> out, kept;
+  view<const S> q, k, v;
+  linear_carry<S> carry;
+
+  struct workspace {
+    S *features, *key_sums, *scores, *sums;
+    workspace(scratch_layout<S>& room, head_shape shape, Index rows)
+        : features(room.take(rows * padded<S>(shape.key_width))),
+          key_sums(room.take(rows * padded<S>(shape.key_width))),
+          scores(room.take(rows * linear_chunk)),
+          sums(room.take(rows * padded<S>(shape.head_width))) {}
+  } work;
+
+  /// Chunk by chunk; `seen` keys are in the carry.
+  void run(Index seen) {
+    each_part(seen, [&](index_range part, Index filled) {
+      take_keys(part, filled);
+      if constexpr (Policies::sums == key_sums::causal) each_head(part, filled);
+      if (filled + part.size() == linear_chunk || Policies::sums == key_sums::full) add_chunk(filled + part.size());
+    });
+    if constexpr (Policies::sums == key_sums::full)
+      each_part(seen, [&](index_range part, Index) { each_head(part, 0); });
+  }
+
+ private:
+  Index key_stride() const { return padded<S>(shape.key_width); }
+  Index value_stride() const { return padded<S>(shape.head_width); }
+
+  /// f(rows, filled) for the rows of each chunk, which already holds `filled` keys.
+  template <class F>
+  void each_part(Index seen, F f) const {
+    for (Index r = rows.first; r < rows.last;) {
+      const Index filled = (seen + r - rows.first) % linear_chunk;
+      const index_range part{r, std::min(rows.last, r + linear_chunk - filled)};
+      f(part, filled);
+      r = part.last;
+    }
+  }
+
+  /// Features of some rows of one head, not yet turned.
+  void take_features(view<const S> x, index_range part, Index head) {
+    transform_rows<S>(work.features, key_stride(), head_of(x, part, head, shape.key_width),
+                      [&](pack<S> numbers) { return policies.feature(numbers); });
+  }
+  view<S> turn_features(index_range part) {
+    const view<S> features(work.features, part.size(), shape.key_width, key_stride());
+    policies.template turned<S>(features, position + part.first - rows.first, direction::forward);
+    return features;
+  }
+
+  void take_keys(index_range part, Index filled) {
+    take_features(k, part, key_head);
+    running_sums(work.key_sums, carry.key_sum, part.size(), key_stride(), work.features);
+    pack_blocks_transposed<lanes<S>, S>(carry.keys + filled, linear_chunk, turn_features(part), 0);
+    copy_rows<S>(carry.values + filled * value_stride(), value_stride(), head_of(v, part, key_head, shape.head_width));
+  }
+
+  /// S += φ(K)ᵀ V of a chunk.
+  void add_chunk(Index keys) {
+    chunk_product(carry.sums, value_stride(), shape.key_width, value_stride(), start::continued, keys,
+                  as_rows<S>(carry.keys, linear_chunk), carry.values, value_stride());
+  }
+
+  void each_head(index_range part, Index filled) {
+    const Index group = shape.heads / shape.key_heads;
+    for (Index head = key_head * group; head < (key_head + 1) * group; ++head) take_queries(part, filled, head);
+  }
+
+  /// o = (φ(Q) S + tril(φ(Q) φ(K)ᵀ) V) / (φ(Q) · z), the numerator one chain: features of S, then keys of the chunk.
+  void take_queries(index_range part, Index filled, Index head) {
+    S denominators[linear_chunk];
+    take_features(q, part, head);
+    for (Index i = 0; i < part.size(); ++i)
+      denominators[i] = dot(work.features + i * key_stride(),
+                            Policies::sums == key_sums::full ? carry.key_sum : work.key_sums + i * key_stride(), key_stride());
+    turn_features(part);
+
+    const auto features = as_rows<S>(work.features, key_stride());
+    chunk_product(work.sums, value_stride(), part.size(), value_stride(), start::fresh, shape.key_width, features, carry.sums,
+                  value_stride());
+    if constexpr (Policies::sums == key_sums::causal) {
+      chunk_scores(work.scores, part.size(), filled, shape.key_width, features, carry.keys);
+      chunk_product<extent::up_to_row>(work.sums, value_stride(), part.size(), value_stride(), start::continued, filled, filled,
+                                       as_rows<S>(work.scores, linear_chunk), carry.values, value_stride());
+    }
+
+    const view<S> to = head_of(out, part, head, shape.head_width);
+    for (Index i = 0; i < part.size(); ++i) {
+      const pack<S> inverse(inverse_of(denominators[i]));
+      for (Index j = 0; j < to.cols(); j += lanes<S>)
+        (pack<S>::load(work.sums + i * value_stride() + j) * inverse).store(to.row(i) + j, to.cols() - j);
+      if (kept.data()) kept(part.first + i, head) = denominators[i];
+    }
+  }
+};
+
+/// Runs every key head of every sequence; carry_of(s, key_head, its thread's room) tells where its sums are.
+template <real S, class Policies, class Carry>
+void linear_attend_heads(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
+                         head_shape shape, const Policies& policies, Index carry_size, Carry&& carry_of) {
+  using head = linear_attend_forward_head<S, Policies>;
+  const Index rows = std::min(linear_chunk, batch.longest());
+  scratch_layout<S> measured;
+  typename head::workspace(measured, shape, rows);
+  const Index size = measured.used + carry_size;
+  const scratch<S> rooms(threads() * size);
+  std::fill_n(rooms.data(), threads() * size, S(0));  // what is past a width or a chunk's last key stays 0
+  parallel_for(batch.count() * shape.key_heads, [&](Index task) {
+    const Index s = task / shape.key_heads, key_head = task % shape.key_heads;
+    if (batch.length(s) == 0) return;
+    scratch_layout<S> room{rooms.data() + thread_number() * size};
+    const auto [carry, seen] = carry_of(s, key_head, room);
+    head{.policies = policies,
+         .shape = shape,
+         .key_head = key_head,
+         .rows = {batch.first(s), batch.first(s + 1)},
+         .position = batch.start(s),
+         .out = out,
+         .kept = kept,
+         .q = q,
+         .k = k,
+         .v = v,
+         .carry = carry,
+         .work = {room, shape, rows}}
+        .run(seen);
+  });
+}
+
+/// Linear attention of whole sequences: with φ the feature map and R_i what the position does to the numerator,
+///
+///   o_i = Σ_j [R_i φ(q_i) · R_j φ(k_j)] v_j / Σ_j φ(q_i) · φ(k_j),   j <= i (causal) or all j of the sequence (full),
+///
+/// through the sums S = Σ (R_j φ(k_j))ᵀ v_j and z = Σ φ(k_j): over all earlier chunks, to which the chunk's own keys add a triangle.
+///
+/// Shapes    q (rows × heads · key_width), k (rows × key_heads · key_width), v (rows × key_heads · head_width), out (rows × heads ·
+///           head_width), kept (rows × heads) or empty: the denominators. Head h reads key head h / (heads / key_heads).
+/// Numerics  each output is one chain, the features of S and then the keys of the chunk, S one chain over all keys: bits depend on a
+///           row's own query and the keys it sees, not on the batch, the threads, alignment or NaN elsewhere. A row whose
+///           denominator is 0 gives 0.
+/// Cost      per token and head 4 key_width · head_width operations and 49 (key_width + head_width) within the chunk; linear in the
+///           length. Threads share sequences and key heads.
+/// Throws    argument_error for shapes that do not fit.
+/// Source    Katharopoulos et al., 2006.16236; positions: Su, kexue.fm/archives/8265.
+/// Differs   no epsilon is added to the denominator (fast-transformers: 1e-6): maps that can vanish bring one.
+template <real S, class Policies>
+void linear_attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
+                           head_shape shape, const Policies& policies) {
+  check_linear_attend<S>("linear_attend_forward", out, kept, q, k, v, batch, shape);
+  const Index size = linear_carry<S>::size(shape);
+  linear_attend_heads<S>(out, kept, q, k, v, batch, shape, policies, size,
+                         [&](Index, Index, scratch_layout<S>& room) {
+                           const linear_carry<S> carry(room, shape);
+                           std::fill_n(carry.sums, shape.key_width * padded<S>(shape.head_width), S(0));
+                           std::fill_n(carry.key_sum, padded<S>(shape.key_width), S(0));
+                           return std::pair(carry, Index(0));
+                         });
+}
+
+/// The same for the next tokens of each sequence, bit for bit: the state is what came before, and grows by them.
+template <real S, class Policies>
+  requires(Policies::sums == key_sums::causal)
+void linear_attend_forward(view<S> out, const_view<S> q, const_view<S> k, const_view<S> v, linear_attend_state<S>& state,
+                           const sequences& batch, const Policies& policies) {
+  const head_shape shape = state.shape();
+  check_linear_attend<S>("linear_attend_forward", out, {}, q, k, v, batch, shape);
+  require(batch.count() == state.count(), "linear_attend_forward: ", batch.count(), " sequences but the state has ",
+          state.count(), "; needs as many");
+  for (Index s = 0; s < batch.count(); ++s)
+    require(batch.start(s) == state.length(s), "linear_attend_forward: sequence ", s, " starts at position ", batch.start(s),
+            " but the state has seen ", state.length(s), "; needs the next position");
+  linear_attend_heads<S>(out, {}, q, k, v, batch, shape, policies, 0, [&](Index s, Index key_head, scratch_layout<S>&) {
+    return std::pair(state.carry(s, key_head), state.length(s));
+  });
+  state.grow(batch);
+}
+
+}  // namespace formwork

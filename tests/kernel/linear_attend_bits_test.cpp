@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+#include "kernel/linear_attend_cases.hpp"
+
+namespace fw = formwork;
+using cases::linear;
+using cases::linear_case;
+using cases::linearly_attended;
+using cases::turning;
+using fw::Index;
+using fw::key_sums;
+
+namespace {
+
+template <class S>
+bool same_rows(const fw::matrix<S>& a, Index a_first, const fw::matrix<S>& b, Index b_first, Index count) {
+  return checks::same_bits(fw::matrix<S>(a.rows(a_first, count)), fw::matrix<S>(b.rows(b_first, count)));
+}
+
+/// The rows of one sequence as a case of its own.
+template <class S>
+linear_case<S> alone(const linear_case<S>& all, Index s) {
+  const Index first = all.batch.first(s), count = all.batch.length(s);
+  linear_case<S> one(all.shape, {count});
+  one.q = fw::matrix<S>(all.q.rows(first, count));
+  one.k = fw::matrix<S>(all.k.rows(first, count));
+  one.v = fw::matrix<S>(all.v.rows(first, count));
+  one.dout = fw::matrix<S>(all.dout.rows(first, count));
+  return one;
+}
+
+/// Feeds `counts` of each call and sequence to a state and compares every output with the parallel form's.
+template <class S, class Policies>
+void check_splits(const linear_case<S>& all, const Policies& chosen, const std::vector<std::vector<Index>>& calls) {
+  const linearly_attended<S> whole = all.run(chosen);
+  fw::linear_attend_state<S> state(all.batch.count(), all.shape);
+  std::vector<Index> done(static_cast<std::size_t>(all.batch.count()), 0);
+  for (const auto& counts : calls) {
+    fw::sequences part(counts);
+    part.starts(done);
+    fw::matrix<S> q(part.rows(), all.q.cols()), k(part.rows(), all.k.cols()), v(part.rows(), all.v.cols());
+    for (Index s = 0; s < part.count(); ++s)
+      for (Index r = 0; r < part.length(s); ++r) {
+        const Index from = all.batch.first(s) + part.start(s) + r, to = part.first(s) + r;
+        std::copy_n(all.q.row(from), q.cols(), q.row(to));
+        std::copy_n(all.k.row(from), k.cols(), k.row(to));
+        std::copy_n(all.v.row(from), v.cols(), v.row(to));
+      }
+    fw::matrix<S> out(part.rows(), all.dout.cols());
+    fw::linear_attend_forward<S>(out, q, k, v, state, part, chosen);
+    for (Index s = 0; s < part.count(); ++s) {
+      CAPTURE(s, part.start(s), part.length(s));
+      CHECK(same_rows(out, part.first(s), whole.out, all.batch.first(s) + part.start(s), part.length(s)));
+      done[static_cast<std::size_t>(s)] += part.length(s);
+    }
+  }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("linear attention gives the same bits every run and on 1, 2, 3 and 8 threads", "", float, double) {
+  using S = TestType;
+  const linear_case<S> one({4, 2, 20, 12}, {130, 1, 0, 77});
+  const auto check = [&](const auto& chosen) {
+    const int before = fw::threads();
+    fw::threads(1);
+    const auto expected = one.run(chosen);
+    for (const int n : {1, 2, 3, 8}) {
+      fw::threads(n);
+      CAPTURE(n);
+      CHECK(cases::same_bits(one.run(chosen), expected));
+    }
+    fw::threads(before);
+  };
+  check(linear());
+  check(turning<S>());
+  check(linear<key_sums::full>());
+}
+
+TEMPLATE_TEST_CASE("linear attention: a sequence alone has the bits it has in a ragged batch, outputs and all gradients", "",
+                   float, double) {
+  using S = TestType;
+  const linear_case<S> all({4, 2, 20, 12}, {130, 1, 9, 0, 300});
+  const auto check = [&](const auto& chosen) {
+    const auto whole = all.run(chosen);
+    for (Index s = 0; s < all.batch.count(); ++s) {
+      const auto single = alone(all, s).run(chosen);
+      const Index first = all.batch.first(s), count = all.batch.length(s);
+      CAPTURE(s);
+      CHECK(same_rows(single.out, 0, whole.out, first, count));
+      CHECK(same_rows(single.dq, 0, whole.dq, first, count));
+      CHECK(same_rows(single.dk, 0, whole.dk, first, count));
+      CHECK(same_rows(single.dv, 0, whole.dv, first, count));
+    }
+  };
+  check(linear());
+  check(turning<S>());
+  check(linear<key_sums::full>());
+}
+
+TEMPLATE_TEST_CASE("linear attention: prefill in any split, then single steps, equals the parallel form bit for bit", "", float,
+                   double) {
+  using S = TestType;
+  constexpr Index chunk = fw::linear_chunk;
+  const linear_case<S> all({4, 2, 20, 12}, {4 * chunk + 3, 5, 100});
+  const auto check = [](const linear_case<S>& one, const std::vector<std::vector<Index>>& calls) {
+    check_splits(one, linear(), calls);
+    check_splits(one, turning<S>(), calls);
+    check_splits(one, linear(fw::relu_plus_epsilon{}), calls);
+  };
+  check(all, {{4 * chunk, 5, 100}, {1, 0, 0}, {1, 0, 0}, {1, 0, 0}});
+  check(all, {{1, 1, 99}, {chunk - 2, 3, 0}, {2, 0, 1}, {chunk + 1, 1, 0}, {7, 0, 0}, {2 * chunk - 6, 0, 0}});
+  const linear_case<S> small({2, 1, 64, 12}, {2 * chunk + 2, 33});
+  std::vector<std::vector<Index>> steps(2 * chunk + 2, {1, 0});
+  for (std::size_t i = 20; i < 53; ++i) steps[i][1] = 1;
+  check(small, steps);
+}
+
+TEMPLATE_TEST_CASE("linear attention gives the same bits at 16 buffer offsets and any row gap", "", float, double) {
+  using checks::shifted;
+  const linear_case<TestType> one({2, 1, 9, 11}, {60, 3});
+  const auto chosen = linear();
+  const auto expected = one.run(chosen);
+  for (Index offset = 0; offset < 16; ++offset) {
+    const Index gap = offset * 5 % 7;
+    shifted<TestType> q(one.q, offset, gap), k(one.k, 15 - offset, gap), v(one.v, offset), dout(one.dout, 15 - offset),
+        out(expected.out, offset), kept(expected.kept, offset, gap), dq(expected.dq, 15 - offset), dk(expected.dk, offset),
+        dv(expected.dv, offset, gap);
+    fw::linear_attend_forward<TestType>(out.view(), kept.view(), q.view(), k.view(), v.view(), one.batch, one.shape, chosen);
+    fw::linear_attend_backward<TestType>(dq.view(), dk.view(), dv.view(), dout.view(), out.view(), kept.view(), q.view(),
+                                         k.view(), v.view(), one.batch, one.shape, chosen);
+    CAPTURE(offset);
+    CHECK(checks::same_bits(out.copy(), expected.out));
+    CHECK(checks::same_bits(kept.copy(), expected.kept));
+    CHECK(checks::same_bits(dq.copy(), expected.dq));
+    CHECK(checks::same_bits(dk.copy(), expected.dk));
+    CHECK(checks::same_bits(dv.copy(), expected.dv));
+  }
+}
+
+TEMPLATE_TEST_CASE("linear attention: a later key or value changes no bit of an output or a query's gradient, NaN or not", "",
+                   float, double) {
+  using S = TestType;
+  const auto check = [](const auto& chosen, Index n, Index poisoned) {
+    const linear_case<S> clean({2, 1, 20, 12}, {n});
+    const auto before = clean.run(chosen);
+    for (const S bad : {std::numeric_limits<S>::quiet_NaN(), std::numeric_limits<S>::infinity(), S(3)}) {
+      CAPTURE(n, poisoned, bad);
+      auto dirty = clean;
+      std::fill_n(dirty.k.row(poisoned), 20, bad);
+      std::fill_n(dirty.v.row(poisoned), 12, bad);
+      const auto after = dirty.run(chosen);
+      CHECK(same_rows(before.out, 0, after.out, 0, poisoned));
+      CHECK(same_rows(before.dq, 0, after.dq, 0, poisoned));
+      CHECK_FALSE(same_rows(before.out, poisoned, after.out, poisoned, 1));
+    }
+  };
+  for (const Index poisoned : {0, 20, 47, 48, 49, 99}) {
+    check(linear(), 100, poisoned);
+    check(turning<S>(), 100, poisoned);
+  }
+  check(linear(), 9, 8);
+}
+
+TEMPLATE_TEST_CASE("linear attention: a query that is not finite spoils no later key and no other query", "", float, double) {
+  using S = TestType;
+  for (const Index poisoned : {20, 66}) {
+    const linear_case<S> clean({2, 1, 20, 12}, {100});
+    auto dirty = clean;
+    std::fill_n(dirty.q.row(poisoned), 40, std::numeric_limits<S>::quiet_NaN());
+    std::fill_n(dirty.dout.row(poisoned), 24, std::numeric_limits<S>::infinity());
+    const auto before = clean.run(linear()), after = dirty.run(linear());
+    const Index next = poisoned + 1, rest = 100 - next;
+    CHECK(same_rows(before.dk, next, after.dk, next, rest));
+    CHECK(same_rows(before.dv, next, after.dv, next, rest));
+    CHECK(same_rows(before.dq, next, after.dq, next, rest));
+    CHECK(same_rows(before.dq, 0, after.dq, 0, poisoned));
+  }
+}
