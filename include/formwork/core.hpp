@@ -23,7 +23,7 @@
 #include <formwork/core/complex.hpp>
 #include <formwork/core/dual.hpp>
 #include <formwork/core/error.hpp>
-#include <formwork/core/exponential.hpp>
+#include <formwork/core/matrix_exponential.hpp>
 #include <formwork/core/legendre.hpp>
 #include <formwork/core/math.hpp>
 #include <formwork/core/matrix.hpp>

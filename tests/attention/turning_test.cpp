@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/attention.hpp>
+#include <formwork/heads.hpp>
 #include <formwork/mask.hpp>
 #include <formwork/position.hpp>
 
@@ -14,7 +15,7 @@ using laws::same_bits;
 namespace {
 
 template <class S>
-using rotary = fw::attention<S, fw::causal, fw::rope<>>;
+using rotary = fw::attention<S, fw::causal, fw::grouped, fw::rope<>>;
 static_assert(fw::turns_again<rotary<float>>);
 
 constexpr Index width = 24, longest = 400;  // more than one block of keys

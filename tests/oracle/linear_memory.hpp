@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <formwork/core/exponential.hpp>
+#include <formwork/core/matrix_exponential.hpp>
 #include <formwork/ssm/hippo_memory.hpp>
 
 #include <cmath>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <formwork/core/exponential.hpp>
+#include <formwork/core/matrix_exponential.hpp>
 #include <formwork/kernel/product.hpp>
 #include <formwork/kernel/recur.hpp>
 #include <formwork/ssm/discretisation.hpp>
@@ -35,7 +35,7 @@ linear_ode discretise(const linear_ode& from, double step, const D& by) {
       for (Index j = 0; j < order; ++j) whole(i, j) = step * from.a(i, j);
       whole(i, order) = step * from.b(i, 0);
     }
-    whole = exponential(std::move(whole));
+    whole = matrix_exponential(std::move(whole));
     return {matrix<double>(whole.rows(0, order).cols(0, order)), matrix<double>(whole.rows(0, order).cols(order, 1))};
   }
 }

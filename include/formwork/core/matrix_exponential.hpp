@@ -59,15 +59,15 @@ inline matrix<double> solve(matrix<double> a, matrix<double> b) {
 /// Shapes    a (n × n).
 /// Numerics  the quotient itself is exact to 1e-19 there; squaring can lose what the exponential's hump is high.
 /// Source    Golub and Van Loan, Matrix Computations, 9.3.
-inline matrix<double> exponential(matrix<double> a) {
+inline matrix<double> matrix_exponential(matrix<double> a) {
   constexpr int degree = 8;
   const Index n = a.rows();
-  require(a.cols() == n, "exponential: a is ", shape_text(a), "; needs (n × n)");
+  require(a.cols() == n, "matrix_exponential: a is ", shape_text(a), "; needs (n × n)");
   double norm = 0;
   for (Index i = 0; i < n; ++i) {
     double row = 0;
     for (Index j = 0; j < n; ++j) row += std::abs(a(i, j));
-    require(std::isfinite(row), "exponential: row ", i, " of a is not finite");
+    require(std::isfinite(row), "matrix_exponential: row ", i, " of a is not finite");
     norm = std::max(norm, row);
   }
   int squarings = 0;
