@@ -177,7 +177,7 @@ TEST_CASE("attention: a call that declares another length than its state is refu
 }
 
 TEST_CASE("attention: without positions nothing is kept beside the keys, and turning again changes nothing") {
-  auto layer = laws::make_mixer<fw::attention<float, fw::causal>>(shape);
+  auto layer = laws::make_mixer<fw::attention<float, fw::causal, fw::grouped>>(shape);
   auto state = layer.make_state({.sequences = 1, .capacity = 4});
   CHECK(state.unturned.capacity() == 0);
   CHECK_NOTHROW(layer.turn_again(state, 7));
@@ -185,7 +185,7 @@ TEST_CASE("attention: without positions nothing is kept beside the keys, and tur
 }
 
 TEST_CASE("attention without positions and with a full mask does not see the order of tokens") {
-  const auto layer = laws::make_mixer<fw::attention<double, fw::full>>(shape);
+  const auto layer = laws::make_mixer<fw::attention<double, fw::full, fw::grouped>>(shape);
   const auto x = laws::normal_matrix<double>(40, width, 5);
   fw::tape<double> quiet{fw::recording::off};
   const auto y = layer(quiet.constant(fw::matrix<double>(x)));
