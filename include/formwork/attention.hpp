@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// attention: multi-head softmax attention from policies
+/// Mixers of queries, keys and values, each from policies:
+///
+///   attention          multi-head softmax attention
+///   linear_attention   through sums of features, linear in the tokens
 #include <formwork/attention/attention.hpp>
+#include <formwork/attention/linear_attention.hpp>

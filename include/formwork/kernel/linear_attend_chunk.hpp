@@ -186,7 +186,7 @@ void running_sums(S* sums, S* before, Index rows, Index stride, const S* x) {
 }
 
 template <real S>
-S dot(const S* a, const S* b, Index padded_width) {
+S padded_dot(const S* a, const S* b, Index padded_width) {
   pack<S> total(0);
   for (Index j = 0; j < padded_width; j += lanes<S>) total = fma(pack<S>::load(a + j), pack<S>::load(b + j), total);
   return sum(total);

@@ -142,7 +142,7 @@ struct linear_attend_forward_head {
     S denominators[linear_chunk];
     take_features(q, part, head);
     for (Index i = 0; i < part.size(); ++i)
-      denominators[i] = dot(work.features + i * key_stride(),
+      denominators[i] = padded_dot(work.features + i * key_stride(),
                             Policies::sums == key_sums::full ? carry.key_sum : work.key_sums + i * key_stride(), key_stride());
     turn_features(part);
 

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#include <formwork/attention.hpp>
+#include <formwork/feature.hpp>
+#include <formwork/mask.hpp>
+#include <formwork/position.hpp>
+
+#include "laws/mixer_laws.hpp"
+
+namespace fw = formwork;
+
+namespace {
+
+/// A user's own feature map: its formula, nothing else.
+struct softplus_feature {
+  using plugs_into = fw::slot::feature;
+  template <class T>
+  T operator()(T x) const {
+    return softplus(x);
+  }
+};
+
+template <class S>
+using plain = fw::linear_attention<S, fw::causal>;
+template <class S>
+using rotary = fw::linear_attention<S, fw::rope<>, fw::causal, fw::exponential>;
+template <class S>
+using relu = fw::linear_attention<S, fw::causal, fw::relu_plus_epsilon, fw::rope<fw::pairing::interleaved>>;
+template <class S>
+using own = fw::linear_attention<S, softplus_feature, fw::causal>;
+
+static_assert(fw::mixer<plain<float>> && fw::mixer<rotary<double>>);
+
+const fw::sizes equal{.width = 24, .heads = 3};
+const fw::sizes unequal{.width = 20, .heads = 4, .key_heads = 2, .key_width = 6, .head_width = 7, .bias = fw::biases::all};
+
+}  // namespace
+
+TEST_CASE("linear attention: a sequence has the same bits alone and in a ragged batch, as a layer") {
+  laws::alone_as_in_a_batch<plain<float>>(equal);
+  laws::alone_as_in_a_batch<rotary<float>>(unequal);
+  laws::alone_as_in_a_batch<relu<double>>(unequal);
+  laws::alone_as_in_a_batch<own<float>>(unequal);
+  laws::alone_as_in_a_batch<fw::linear_attention<double, fw::full, fw::rope<>>>(equal);
+}
+
+TEST_CASE("linear attention: prefill in any split, then steps, equals the parallel form, as a layer") {
+  laws::any_split_equals_the_parallel_form<plain<float>>(equal);
+  laws::any_split_equals_the_parallel_form<rotary<float>>(unequal);
+  laws::any_split_equals_the_parallel_form<relu<double>>(unequal);
+  laws::any_split_equals_the_parallel_form<own<double>>(equal);
+}
+
+TEST_CASE("linear attention: nothing sees the future") {
+  laws::nothing_sees_the_future<plain<float>>(equal);
+  laws::nothing_sees_the_future<rotary<double>>(unequal);
+  laws::nothing_sees_the_future<relu<float>>(equal);
+  laws::nothing_sees_the_future<own<float>>(unequal);
+}
+
+TEST_CASE("linear attention: gradients of the layer match central differences") {
+  constexpr fw::gradcheck_options short_steps{.step = 2e-5};  // the slopes of elu + 1 have a corner
+  laws::gradients_are_right<plain<double>>(equal, short_steps);
+  laws::gradients_are_right<rotary<double>>(unequal);
+  laws::gradients_are_right<own<double>>(unequal);
+  laws::gradients_are_right<fw::linear_attention<double, fw::full, fw::rope<>>>(unequal, short_steps);
+}
+
+TEST_CASE("linear attention: a layer that moves before the backward pass still gets its gradients") {
+  fw::rng random{1};
+  auto here = rotary<double>::make(fw::builder{.sizes = equal, .random = random});
+  fw::tape<double> t;
+  const auto y = here(t.input(laws::normal_matrix<double>(5, 24, 1)));
+  const auto loss = fw::sum(fw::multiply(y, y));
+  auto there = std::move(here);
+  t.backward(loss);
+  CHECK(there.query.weight.has_gradient());
+}
+
+TEST_CASE("linear attention: a value given to make reaches its slot") {
+  fw::rng random{1};
+  const auto m = relu<float>::make(fw::builder{.sizes = equal, .random = random}, fw::relu_plus_epsilon{.epsilon = 0.5},
+                                   fw::rope<fw::pairing::interleaved>{.base = 100});
+  CHECK(m.feature.epsilon == 0.5);
+  CHECK(m.position.base == 100);
+}
+
+TEST_CASE("linear attention: without a rotary position a state takes the same memory whatever its capacity") {
+  fw::rng random{1};
+  const auto m = plain<float>::make(fw::builder{.sizes = equal, .random = random});
+  const auto memory_of = [&](fw::Index capacity) {
+    const auto before = fw::pool::instance().statistics().in_use;
+    const auto state = m.make_state({.sequences = 2, .capacity = capacity});
+    return fw::pool::instance().statistics().in_use - before;
+  };
+  CHECK(memory_of(10) == memory_of(1'000'000'000));
+}
+
+TEST_CASE("linear attention: sizes and shapes that do not fit are refused with a remedy") {
+  fw::rng random{1};
+  CHECK_THROWS_WITH(plain<float>::make(fw::builder{.sizes = {.width = 24, .heads = 5}, .random = random}),
+                    ContainsSubstring("linear_attention: width 24 is not divisible by heads 5"));
+  CHECK_THROWS_WITH(plain<float>::make(fw::builder{.sizes = {.width = 24, .heads = 4, .key_heads = 3}, .random = random}),
+                    ContainsSubstring("heads 4 is not divisible by key_heads 3"));
+  const auto a = plain<float>::make(fw::builder{.sizes = equal, .random = random});
+  fw::tape<float> t;
+  CHECK_THROWS_WITH(a(t.constant(fw::matrix<float>(2, 23, 1.f))),
+                    ContainsSubstring("linear_attention: x is (2 × 23) but query.weight is (24 × 24)"));
+  auto state = a.make_state({.sequences = 1, .capacity = 2});
+  CHECK_THROWS_WITH(a(t.constant(fw::matrix<float>(2, 24, 1.f)), state), ContainsSubstring("recording::off"));
+  fw::tape<float> quiet{fw::recording::off};
+  CHECK_THROWS_WITH(a(quiet.constant(fw::matrix<float>(3, 24, 1.f)), state), ContainsSubstring("larger capacity"));
+}
