@@ -5,6 +5,7 @@
 ///   builder     makes a model's parameters: initial values by role, place and residual policy
 ///   linear      x W + b
 ///   pooling     one row for each sequence
+///   tokens_seen where the next tokens of a state stand
 ///   embedding   rows of a table; tokens
 ///   dropout     keyed, redrawn in the backward pass
 #include <formwork/layer/builder.hpp>
@@ -12,3 +13,4 @@
 #include <formwork/layer/embedding.hpp>
 #include <formwork/layer/linear.hpp>
 #include <formwork/layer/pooling.hpp>
+#include <formwork/layer/tokens_seen.hpp>

@@ -7,10 +7,8 @@
 ///   language_model   embedding, absolute position or none, stack, norm, head
 ///   encoder          the same where every token sees every other; pooled output
 ///   parts            what models of tokens are composed of, in any order, and where they begin
-///   tokens_seen      where the next tokens of a model's state stand
 #include <formwork/model/block.hpp>
 #include <formwork/model/encoder.hpp>
 #include <formwork/model/language_model.hpp>
 #include <formwork/model/parts.hpp>
 #include <formwork/model/stack.hpp>
-#include <formwork/model/tokens_seen.hpp>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <formwork/attention/projections.hpp>
 #include <formwork/attention/turning.hpp>
 #include <formwork/contract/heads.hpp>
 #include <formwork/contract/mask.hpp>
@@ -10,7 +11,7 @@
 #include <formwork/contract/weights.hpp>
 #include <formwork/heads/independent.hpp>
 #include <formwork/kernel/attend.hpp>
-#include <formwork/layer/linear.hpp>
+#include <formwork/layer/tokens_seen.hpp>
 #include <formwork/mask/causal.hpp>
 #include <formwork/scale/inv_sqrt.hpp>
 #include <formwork/score/plain.hpp>
@@ -35,7 +36,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Throws    argument_error for sizes that do not divide, a wrong width, a state that is full or was declared another length.
 /// Source    Vaswani et al., 1706.03762; key_width apart from head_width: kexue.fm/archives/7325.
 template <real S, class... Policy>
-struct attention {
+struct attention : projections<S> {
   static_assert((fits_one_of<Policy, slot::mask, slot::position, slot::scale, slot::score, slot::heads, slot::weights> && ...),
                 "formwork: attention takes a mask, a position, a scale, a score, a heads and a weights policy; give anything "
                 "else to the block or the model");
@@ -43,6 +44,9 @@ struct attention {
                 "formwork: attention needs a mask; state causal, full or one of your own");
   static_assert((fits_scalar<Policy, S> && ...),
                 "formwork: a policy that learns has its own scalar; give it that of the attention: talking_heads<S>");
+
+  using base = projections<S>;
+  using base::shape, base::output, base::project, base::record_from, base::q, base::k, base::v;
 
   using plugs_into = slot::mixer;
   using scalar = S;
@@ -65,8 +69,6 @@ struct attention {
     Index length = 0;              ///< declared
   };
 
-  linear<S> query, key, value, output;
-  head_shape shape;
   mask_type mask = {};
   position_type position = {};
   scale_type scale = {};
@@ -79,32 +81,26 @@ struct attention {
   static attention make(const builder& b, const Value&... given) {
     heads_type heads = {};
     (assign_value(given, heads), ...);
-    const head_shape shape = heads.shape(b.sizes);
-    const Index width = b.sizes.width;
-    attention m{linear<S>::make(b, width, shape.query_heads * shape.key_width, place::query),
-                linear<S>::make(b, width, shape.key_heads * shape.key_width, place::key),
-                linear<S>::make(b, width, shape.value_heads * shape.head_width, place::value),
-                linear<S>::make(b, shape.output_heads * shape.head_width, width, place::output), shape};
+    attention m{base::make(b, heads.shape(b.sizes))};
     fill_slots(m, given...);
-    if constexpr (has_fields<heads_type>) m.heads.create(shape);
+    if constexpr (has_fields<heads_type>) m.heads.create(m.shape);
     return m;
   }
 
   /// The parallel form: whole sequences.
   var<S> operator()(const var<S>& x) const {
     const sequences& batch = x.batch();
-    require_width(x);
+    matrix<S> qkv = project(x, "attention"), kept(x.rows(), shape.heads);
     auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
-    matrix<S> qkv = project(x.value()), kept(x.rows(), shape.heads);
     const auto turn = tables.of(position, shape.key_width, batch.longest(), batch.declared());
     turn_both(turn, qkv, shape, batch, direction::forward);
-    attend_forward<S>(y.write(), kept, q(qkv), k(qkv), v(qkv), batch, batch, shape, chosen());
-    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turn, part = parts(*this)](matrix<S>& dy) {
-      part.backward(x, y, qkv, kept, turn, dy);
+    attend_forward<S>(y.write(), kept, q(qkv, shape), k(qkv, shape), v(qkv, shape), batch, batch, shape, chosen());
+    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turn, from = recorded(*this)](matrix<S>& dy) {
+      from.backward(x, y, qkv, kept, turn, dy);
     };
-    return output(with_parameters(heads, [&](const auto&... mixing) {
-      return record(y, std::move(backward), x, query.weight, query.bias, key.weight, key.bias, value.weight, value.bias, mixing...);
-    }));
+    const base& layer = *this;  // g++ 12 fails to capture `this` in a generic lambda
+    return output(with_parameters(
+        heads, [&](const auto&... mixing) { return layer.record_from(x, y, std::move(backward), mixing...); }));
   }
 
   /// The incremental form: x holds the next tokens of each sequence; the state remembers them.
@@ -112,26 +108,16 @@ struct attention {
     static_assert(!mask_type::sees_ahead,
                   "formwork: this mask lets a query see later keys, so there is no incremental form; use causal or another "
                   "mask that does not see ahead");
-    require_width(x);
     require(!x.tape().records(), "attention: a state is for inference; needs tape{recording::off}");
-    sequences batch = x.batch();
-    require(batch.count() == seen.cache.count(), "attention: ", batch.count(), " sequences but the state has ",
-            seen.cache.count(), "; needs as many");
-    pooled_vector<Index> starts;
-    for (Index s = 0; s < batch.count(); ++s) starts.push_back(seen.cache.length(s));
-    batch.starts(starts);
-    for (Index s = 0; s < batch.count(); ++s)
-      require(batch.start(s) + batch.length(s) <= seen.cache.capacity(s), "attention: sequence ", s, " holds ", batch.start(s),
-              " tokens and ", batch.length(s), " more come, but the state has room for ", seen.cache.capacity(s),
-              "; needs a larger capacity in make_state");
-    require(batch.declared() == 0 || batch.declared() == seen.length, "attention: the batch declares length ", batch.declared(),
-            " but the state ", seen.length, "; needs turn_again(state, length)");
+    const sequences batch = next_places(
+        "attention", x.batch(), seen.cache.count(), [&](Index s) { return seen.cache.length(s); },
+        [&](Index s) { return seen.cache.capacity(s); }, seen.length);
+    matrix<S> qkv = project(x, "attention");
     auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
-    matrix<S> qkv = project(x.value());
-    if constexpr (rotates<position_type, S>) seen.unturned.append(k(qkv), batch);
+    if constexpr (rotates<position_type, S>) seen.unturned.append(k(qkv, shape), batch);
     turn_both(seen.turn, qkv, shape, batch, direction::forward);
-    seen.cache.append(k(qkv), v(qkv), batch);
-    attend_forward<S>(y.write(), {}, q(qkv), seen.cache, batch, shape, chosen());
+    seen.cache.append(k(qkv, shape), v(qkv, shape), batch);
+    attend_forward<S>(y.write(), {}, q(qkv, shape), seen.cache, batch, shape, chosen());
     return output(y);
   }
 
@@ -166,82 +152,46 @@ struct attention {
   }
   template <class M>
   static auto fields(M& m) {
-    return std::tuple_cat(formwork::fields("query", m.query, "key", m.key, "value", m.value, "output", m.output),
-                          policy_field("heads", m.heads));
+    return std::tuple_cat(base::fields(m), policy_field("heads", m.heads));
   }
 
  private:
-  void require_width(const var<S>& x) const {
-    require(x.cols() == query.in(), "attention: x is ", shape_text(x), " but query.weight is ", shape_text(query.weight),
-            "; needs x.width = weight.in");
-  }
-
   auto mixing_gradients() const {
     return with_parameters(heads, [](const auto&... mixing) { return std::tuple(gradient_of(mixing)...); });
   }
   auto chosen() const { return attend_policies{mask, scale, score, weights, in_kernel(heads)}; }
 
-  // q, k and v lie side by side in one matrix.
-  static auto columns_of(const head_shape& h, int which) {
-    const Index width[] = {h.query_heads * h.key_width, h.key_heads * h.key_width, h.value_heads * h.head_width};
-    return std::pair(which == 0 ? Index(0) : which == 1 ? width[0] : width[0] + width[1], width[which]);
-  }
-  template <class M>
-  static auto part_of(M& qkv, const head_shape& h, int which) {
-    const auto [first, count] = columns_of(h, which);
-    return qkv.cols(first, count);
-  }
-  auto q(const matrix<S>& qkv) const { return part_of(qkv, shape, 0); }
-  auto k(const matrix<S>& qkv) const { return part_of(qkv, shape, 1); }
-  auto v(const matrix<S>& qkv) const { return part_of(qkv, shape, 2); }
-
-  matrix<S> project(view<const S> x) const {
-    matrix<S> qkv(x.rows(), query.out() + key.out() + value.out());
-    const auto to = [&](int which, const linear<S>& by) {
-      return into(part_of(qkv, shape, which), by.weight.value(), by.bias_epilogue());
-    };
-    products<S>(operands::nn, x, start::fresh, to(0, query), to(1, key), to(2, value));
-    return qkv;
-  }
-
   static void turn_both(const turns<position_type, S>& turn, matrix<S>& qkv, const head_shape& h, const sequences& batch,
                         direction way) {
-    turn(part_of(qkv, h, 0), h.query_heads, batch, way);
-    turn(part_of(qkv, h, 1), h.key_heads, batch, way);
+    turn(q(qkv, h), h.query_heads, batch, way);
+    turn(k(qkv, h), h.key_heads, batch, way);
   }
 
   /// What a recording remembers of this layer: it may move before the backward pass.
-  struct parts {
-    typename parameter<S>::cell *weight[3], *bias[3];
+  struct recorded : base::recorded {
     decltype(std::declval<const attention&>().mixing_gradients()) mixing;
-    head_shape shape;
     decltype(std::declval<const attention&>().chosen()) policies;
 
-    explicit parts(const attention& a)
-        : weight{a.query.weight.address(), a.key.weight.address(), a.value.weight.address()},
-          bias{a.query.bias.address(), a.key.bias.address(), a.value.bias.address()},
-          mixing(a.mixing_gradients()), shape(a.shape), policies(a.chosen()) {}
+    explicit recorded(const attention& a) : base::recorded(a), mixing(a.mixing_gradients()), policies(a.chosen()) {}
 
     void backward(const var<S>& x, const var<S>& y, const matrix<S>& qkv, const matrix<S>& kept,
                   const turns<position_type, S>& turn, const matrix<S>& dy) const {
+      const head_shape& h = this->shape;
       matrix<S> d(qkv.rows(), qkv.cols());
       const auto run = [&](const auto&... heads_gradient) {
-        attend_backward<S>(part_of(d, shape, 0), part_of(d, shape, 1), part_of(d, shape, 2), heads_gradient..., dy, y.value(), kept,
-                           part_of(qkv, shape, 0), part_of(qkv, shape, 1), part_of(qkv, shape, 2), x.batch(), x.batch(), shape,
-                           policies);
+        attend_backward<S>(q(d, h), k(d, h), v(d, h), heads_gradient..., dy, y.value(), kept, q(qkv, h), k(qkv, h), v(qkv, h),
+                           x.batch(), x.batch(), h, policies);
       };
       if constexpr (separate_heads<heads_type>) {
         run();
       } else {
-        matrix<S> scores(shape.query_heads, shape.heads), weights(shape.heads, shape.output_heads);
+        matrix<S> scores(h.query_heads, h.heads), weights(h.heads, h.output_heads);
         run(head_mixing_gradient<S>{scores, weights});
         std::get<0>(mixing).add(std::move(scores));
         std::get<1>(mixing).add(std::move(weights));
       }
-      turn_both(turn, d, shape, x.batch(), direction::backward);
-      for (int i = 0; i < 3; ++i)
-        linear<S>::backward(gradient_of(x), gradient_of_parameter<S>(weight[i]), gradient_of_parameter<S>(bias[i]),
-                            part_of(d, shape, i), x.value(), weight[i]->value);
+      turn_both(turn, d, h, x.batch(), direction::backward);
+      base::recorded::backward(x, d);
     }
   };
 };

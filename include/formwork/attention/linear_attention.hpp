@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/attention/projections.hpp>
+#include <formwork/attention/turning.hpp>
 #include <formwork/contract/feature.hpp>
 #include <formwork/contract/mask.hpp>
 #include <formwork/contract/mixer.hpp>
 #include <formwork/contract/position.hpp>
 #include <formwork/feature/elu_plus_one.hpp>
+#include <formwork/heads/grouped.hpp>
 #include <formwork/kernel/linear_attend.hpp>
+#include <formwork/layer/tokens_seen.hpp>
 #include <formwork/mask/causal.hpp>
 #include <formwork/mask/full.hpp>
 
-#include <memory>
 #include <span>
+#include <tuple>
 #include <utility>
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// Turns the features of a few rows of one head by a position policy and its table.
+/// Turns the features of a few rows of one head, the first of which has that position.
 template <class Position, real S>
 struct feature_turn {
-  using table = typename Position::template table_type<S>;
-  Position position = {};
-  std::shared_ptr<const table> turns = {};
+  turns<Position, S> turn = {};
 
   void operator()(view<S> x, Index first, direction way) const {
     sequences rows{x.rows()};
     rows.starts(std::span(&first, 1));
-    position.rotate(x, 1, *turns, rows, way);
+    turn(x, 1, rows, way);
   }
 };
 
@@ -42,7 +43,7 @@ struct feature_turn {
 /// Shapes    x, y (tokens × width); the weights as in projections.
 /// Numerics  see kernel/linear_attend_forward.hpp; the incremental form gives the bits of the parallel one.
 /// Cost      linear in the tokens. A state is of one size whatever its capacity, but for a rotary position's table.
-/// Throws    argument_error for sizes that do not divide, a wrong width, or a state that is full.
+/// Throws    argument_error for sizes that do not divide, a wrong width, a state that is full or was declared another length.
 /// Source    Katharopoulos et al., 2006.16236; kexue.fm/archives/7546, 8265 (positions), 8338 (wide exponential features).
 template <real S, class... Policy>
 struct linear_attention : projections<S> {
@@ -77,25 +78,26 @@ struct linear_attention : projections<S> {
     linear_attend_state<S> sums;
     Index capacity = 0;
     turn_type turn = {};  ///< by the table of every position up to the capacity
+    Index length = 0;     ///< declared
   };
 
   mask_type mask = {};
   position_type position = {};
   feature_type feature = {};
-  mutable turn_type remembered = {};  ///< of the longest sequence met so far; call a model from one thread until it has met it
+  turning_tables<position_type, S> tables = {};
 
   template <class... Value>
   static linear_attention make(const builder& b, const Value&... given) {
-    linear_attention m{base::make(b, "linear_attention")};
-    (assign_value(given, m.mask, m.position, m.feature), ...);
+    linear_attention m{base::make(b, grouped{}.shape(b.sizes))};
+    fill_slots(m, given...);
     return m;
   }
 
   /// The parallel form: whole sequences.
   var<S> operator()(const var<S>& x) const {
-    auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
     matrix<S> qkv = project(x, "linear_attention"), kept(x.rows(), shape.heads);
-    const auto chosen = policies_with(turn_for(x.batch().longest()));
+    auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
+    const auto chosen = policies_with(turn_for(x.batch().longest(), x.batch().declared()));
     linear_attend_forward<S>(y.write(), kept, q(qkv, shape), k(qkv, shape), v(qkv, shape), x.batch(), shape, chosen);
     auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), chosen, from = typename base::recorded(*this)](matrix<S>& dy) {
       const head_shape& h = from.shape;
@@ -112,24 +114,32 @@ struct linear_attention : projections<S> {
     static_assert(!mask_type::sees_ahead,
                   "formwork: this mask lets a query see later keys, so there is no incremental form; use causal");
     require(!x.tape().records(), "linear_attention: a state is for inference; needs tape{recording::off}");
-    sequences batch = x.batch();
-    require(batch.count() == seen.sums.count(), "linear_attention: ", batch.count(), " sequences but the state has ",
-            seen.sums.count(), "; needs as many");
-    pooled_vector<Index> starts;
-    for (Index s = 0; s < batch.count(); ++s) starts.push_back(seen.sums.length(s));
-    batch.starts(starts);
-    for (Index s = 0; s < batch.count(); ++s)
-      require(batch.start(s) + batch.length(s) <= seen.capacity, "linear_attention: sequence ", s, " holds ", batch.start(s),
-              " tokens and ", batch.length(s), " more come, but the state has room for ", seen.capacity,
-              "; needs a larger capacity in make_state");
-    auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
+    const sequences batch = next_places(
+        "linear_attention", x.batch(), seen.sums.count(), [&](Index s) { return seen.sums.length(s); },
+        [&](Index) { return seen.capacity; }, seen.length);
     const matrix<S> qkv = project(x, "linear_attention");
+    auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
     linear_attend_forward<S>(y.write(), q(qkv, shape), k(qkv, shape), v(qkv, shape), seen.sums, batch, policies_with(seen.turn));
     return output(y);
   }
 
   state make_state(state_sizes room) const {
-    return {linear_attend_state<S>(room.sequences, shape), room.capacity, turn_for(room.capacity)};
+    return {linear_attend_state<S>(room.sequences, shape), room.capacity, turn_for(room.capacity, room.length), room.length};
+  }
+
+  /// Declares another length for a state, which keeps its table: a sum of turned features cannot be turned again.
+  ///
+  /// Throws    argument_error where the layer's table for that length is another than the state's; needs a new state.
+  void turn_again(state& seen, Index length) const {
+    if constexpr (turning)
+      require(seen.turn.turn.position == turn_for(seen.capacity, length).turn.position,
+              "linear_attention: the state is a sum of features turned by another table; needs a new state from make_state");
+    seen.length = length;
+  }
+
+  template <class M>
+  static auto slots(M& m) {
+    return std::tie(m.mask, m.position, m.feature);
   }
 
  private:
@@ -139,16 +149,11 @@ struct linear_attention : projections<S> {
     return linear_attend_policies<sums, feature_type, turn_type>{feature, turn};
   }
 
-  turn_type turn_for(Index positions) const {
-    if constexpr (turning) {
-      auto& [made_for, turns] = remembered;
-      if (!turns || turns->capacity() < positions || !(made_for == position)) {
-        using table = typename turn_type::table;
-        turns = std::allocate_shared<const table>(pool_allocator<table>{}, position.template table<S>(shape.key_width, positions));
-        made_for = position;
-      }
-    }
-    return remembered;
+  turn_type turn_for(Index positions, Index length) const {
+    if constexpr (turning)
+      return {tables.of(position, shape.key_width, positions, length)};
+    else
+      return {};
   }
 };
 

@@ -10,21 +10,20 @@ namespace formwork::inline FORMWORK_ABI {
 /// The four weights around a mixer of queries, keys and values; the first three are multiplied in one pass and lie side by side in
 /// one matrix.
 ///
-/// Shapes    Q (width × heads · key_width), K (width × key_heads · key_width), V (width × key_heads · head_width), O (heads ·
-///           head_width × width). Sizes of 0 mean width / heads, and as many key heads as heads.
-/// Throws    argument_error for sizes that do not divide, or an input of another width.
+/// Shapes    Q (width × query_heads · key_width), K (width × key_heads · key_width), V (width × value_heads · head_width), O
+///           (output_heads · head_width × width).
+/// Throws    argument_error for an input of another width.
 template <real S>
 struct projections {
   linear<S> query, key, value, output;
   head_shape shape;
 
-  static projections make(const builder& b, const char* name) {
-    const head_shape shape = shape_of(b.sizes, name);
+  static projections make(const builder& b, const head_shape& h) {
     const Index width = b.sizes.width;
-    return {linear<S>::make(b, width, shape.heads * shape.key_width, place::query),
-            linear<S>::make(b, width, shape.key_heads * shape.key_width, place::key),
-            linear<S>::make(b, width, shape.key_heads * shape.head_width, place::value),
-            linear<S>::make(b, shape.heads * shape.head_width, width, place::output), shape};
+    return {linear<S>::make(b, width, h.query_heads * h.key_width, place::query),
+            linear<S>::make(b, width, h.key_heads * h.key_width, place::key),
+            linear<S>::make(b, width, h.value_heads * h.head_width, place::value),
+            linear<S>::make(b, h.output_heads * h.head_width, width, place::output), h};
   }
 
   template <class M>
@@ -45,15 +44,15 @@ struct projections {
   /// Their columns, in a matrix or in that of their gradients.
   template <class M>
   static auto q(M& qkv, const head_shape& h) {
-    return qkv.cols(0, h.heads * h.key_width);
+    return qkv.cols(0, h.query_heads * h.key_width);
   }
   template <class M>
   static auto k(M& qkv, const head_shape& h) {
-    return qkv.cols(h.heads * h.key_width, h.key_heads * h.key_width);
+    return qkv.cols(h.query_heads * h.key_width, h.key_heads * h.key_width);
   }
   template <class M>
   static auto v(M& qkv, const head_shape& h) {
-    return qkv.cols((h.heads + h.key_heads) * h.key_width, h.key_heads * h.head_width);
+    return qkv.cols((h.query_heads + h.key_heads) * h.key_width, h.value_heads * h.head_width);
   }
 
   /// What a recording remembers of q, k and v: the layer may move before the backward pass.
@@ -74,21 +73,11 @@ struct projections {
     }
   };
 
-  /// record(), for a y computed from q, k and v.
-  template <class Backward>
-  var<S> record_from(const var<S>& x, const var<S>& y, Backward&& backward) const {
-    return record(y, std::forward<Backward>(backward), x, query.weight, query.bias, key.weight, key.bias, value.weight, value.bias);
-  }
-
- private:
-  static head_shape shape_of(const sizes& z, const char* name) {
-    require(z.heads > 0, name, ": heads is ", z.heads, "; needs > 0");
-    require((z.key_width > 0 && z.head_width > 0) || z.width % z.heads == 0, name, ": width ", z.width,
-            " is not divisible by heads ", z.heads, "; needs width = heads · key_width, or both key_width and head_width given");
-    const head_shape r{z.heads, z.key_heads > 0 ? z.key_heads : z.heads, z.key_width > 0 ? z.key_width : z.width / z.heads,
-                       z.head_width > 0 ? z.head_width : z.width / z.heads};
-    require(r.heads % r.key_heads == 0, name, ": heads ", r.heads, " is not divisible by key_heads ", r.key_heads);
-    return r;
+  /// record(), for a y computed from q, k and v, and from what else is learned.
+  template <class Backward, class... More>
+  var<S> record_from(const var<S>& x, const var<S>& y, Backward&& backward, const More&... more) const {
+    return record(y, std::forward<Backward>(backward), x, query.weight, query.bias, key.weight, key.bias, value.weight, value.bias,
+                  more...);
   }
 };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/layer/embedding.hpp>
+#include <formwork/layer/tokens_seen.hpp>
 #include <formwork/loss/logits.hpp>
 #include <formwork/model/parts.hpp>
 #include <formwork/model/stack.hpp>
-#include <formwork/model/tokens_seen.hpp>
 
 #include <tuple>
 #include <type_traits>

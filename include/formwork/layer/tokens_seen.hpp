@@ -4,7 +4,26 @@
 #include <formwork/core/error.hpp>
 #include <formwork/core/sequences.hpp>
 
+#include <utility>
+
 namespace formwork::inline FORMWORK_ABI {
+
+/// The rows of the next tokens of each sequence, at the positions where a state goes on.
+///
+/// Throws    argument_error where they are not as many sequences, do not fit, or declare another length than the state.
+template <class Length, class Capacity>
+sequences next_places(const char* op, sequences next, Index count, Length length, Capacity capacity, Index declared) {
+  require(next.count() == count, op, ": ", next.count(), " sequences but the state has ", count, "; needs as many");
+  pooled_vector<Index> starts;
+  for (Index s = 0; s < count; ++s) {
+    starts.push_back(length(s));
+    require(length(s) + next.length(s) <= capacity(s), op, ": sequence ", s, " holds ", length(s), " tokens and ", next.length(s),
+            " more come, but the state has room for ", capacity(s), "; needs a larger capacity in make_state");
+  }
+  require(next.declared() == 0 || next.declared() == declared, op, ": the batch declares length ", next.declared(),
+          " but the state ", declared, "; needs turn_again(state, length)");
+  return next.starts(starts).declare(declared);
+}
 
 /// How many tokens of each sequence a model's state has seen, and the length it was declared for: where the next tokens stand.
 ///
@@ -26,13 +45,7 @@ class tokens_seen {
 
   /// The same rows at the positions where they go on.
   sequences place(const char* op, sequences next) const {
-    require(next.count() == count(), op, ": ", next.count(), " sequences but the state has ", count(), "; needs as many");
-    for (Index s = 0; s < count(); ++s)
-      require(length(s) + next.length(s) <= capacity_, op, ": sequence ", s, " holds ", length(s), " tokens and ",
-              next.length(s), " more come, but the state has room for ", capacity_, "; needs a larger capacity in make_state");
-    require(next.declared() == 0 || next.declared() == declared_, op, ": the batch declares length ", next.declared(),
-            " but the state ", declared_, "; needs turn_again(state, length)");
-    return next.starts(lengths_).declare(declared_);
+    return next_places(op, std::move(next), count(), [&](Index s) { return length(s); }, [&](Index) { return capacity_; }, declared_);
   }
   void add(const sequences& next) {
     for (Index s = 0; s < count(); ++s) lengths_[static_cast<std::size_t>(s)] += next.length(s);
