@@ -173,6 +173,7 @@ TEST_CASE("attention: a call that declares another length than its state is refu
   first.rows.declare(128);
   CHECK_NOTHROW(c(first));
   CHECK_THROWS_WITH(layer.turn_again(c.state, -1), ContainsSubstring("declared length is -1"));
+  CHECK_THROWS_WITH(c.state.cache.replace_keys(fw::matrix<float>(2, 10)), ContainsSubstring("k is (2 × 10); needs (7 × 10)"));
   CHECK_THROWS_WITH(first.rows.declare(-1), ContainsSubstring("declared length is -1"));
 }
 

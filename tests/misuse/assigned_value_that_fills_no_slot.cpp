@@ -4,6 +4,7 @@
 #include <formwork/feedforward.hpp>
 #include <formwork/model.hpp>
 #include <formwork/position.hpp>
+#include <formwork/tape.hpp>
 
 namespace fw = formwork;
 
