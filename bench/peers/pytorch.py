@@ -163,6 +163,28 @@ def talking_heads(backward, causal, heads, n, d):
     return {"flops": 3.5 * products + 4 * mixes}, lambda: torch.autograd.grad(forward(), leaves, dy)
 
 
+def linear_attention_chunked(q, k, v, chunk):
+    """Causal linear attention with elu + 1, q, k, v (heads, tokens, width): all chunks at once, their sums by cumsum."""
+    heads, n, d = q.shape
+    q, k = (F.elu(x).add(1).view(heads, n // chunk, chunk, d) for x in (q, k))
+    v = v.view(heads, n // chunk, chunk, d)
+    sums, key_sums = (F.pad(x.cumsum(1)[:, :-1], (0, 0, 0, 0, 1, 0)) for x in (k.transpose(2, 3) @ v, k.sum(2, keepdim=True)))
+    scores = (q @ k.transpose(2, 3)).tril()
+    denominator = scores.sum(3, keepdim=True) + q @ key_sums.transpose(2, 3)
+    return ((scores @ v + q @ sums) / denominator).view(heads, n, d)
+
+
+def linear_attend(backward, n, chunk=64, heads=8, d=64, counted_chunk=48):
+    """Counted as bench/kernel/linear_attend_bench.cpp counts; the chunk is the fastest of 32, 64, 128 here."""
+    q, k, v = (torch.randn(heads, n, d, requires_grad=backward) for _ in range(3))
+    forward = n * heads * (4.0 * d * d + 2 * (counted_chunk + 1) * d)
+    if not backward:
+        return {"flops": forward}, lambda: linear_attention_chunked(q, k, v, chunk)
+    dy = torch.randn(heads, n, d)
+    flops = forward + n * heads * (10.0 * d * d + 5 * (counted_chunk + 1) * d)
+    return {"flops": flops}, lambda: torch.autograd.grad(linear_attention_chunked(q, k, v, chunk), (q, k, v), dy)
+
+
 def train_step(gpt2, batch, length, vocab, width, depth, heads, compiled):
     model = Gpt(vocab, width, depth, heads, length, gpt2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
@@ -210,6 +232,9 @@ def rows(compiled):
             for n in (1024, 2048, 4096):
                 name = f"talking_heads/{'forward_backward' if backward else 'forward'}/{'causal' if causal else 'full'}/h:8/n:{n}/d:64"
                 yield name, lambda backward=backward, causal=causal, n=n: talking_heads(backward, causal, 8, n, 64)
+        for n in (1024, 4096, 16384, 65536):
+            name = f"linear_attend/{'forward_backward' if backward else 'forward'}/causal/heads:8/n:{n}/d:64"
+            yield name, lambda backward=backward, n=n: linear_attend(backward, n)
     yield "train_step/gpt2_124m/b4_t64", lambda: train_step(True, 4, 64, 50257, 768, 12, 12, compiled)
     yield "train_step/char/w256_d6_h8_t256_b16", lambda: train_step(False, 16, 256, 256, 256, 6, 8, compiled)
     yield "decode/gpt2_124m", lambda: decode(50257, 768, 12, 12, 512, compiled)

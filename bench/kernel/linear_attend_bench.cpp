@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+#include <formwork/feature.hpp>
+#include <formwork/kernel/linear_attend.hpp>
+#include <formwork/position.hpp>
+
+#include "support/bench.hpp"
+
+#include <vector>
+
+// Causal linear attention of 8 heads, elu + 1 features. Counted per token and head, a multiply-add as two, with m and d the widths of
+// keys and values and C = linear_chunk, what the chunks do and nothing that is masked:
+//
+//   forward     φq S and S += φkᵀ v: 4 m d;  the triangle of a chunk, scores and values: (C + 1) (m + d)
+//   backward    S again, dN Sᵀ, T v, Tᵀ φk, T += φqᵀ dN: 10 m d;  five triangles: (C + 1) (3 m + 2 d)
+//
+// Features, sums of keys, denominators and rotations are not counted.
+
+namespace fw = formwork;
+using fw::Index;
+
+namespace {
+
+constexpr fw::linear_attend_policies<fw::key_sums::causal, fw::elu_plus_one> policies{};
+constexpr double chunk = fw::linear_chunk;
+
+double forward_flops(Index n, fw::head_shape h) {
+  const auto m = static_cast<double>(h.key_width), d = static_cast<double>(h.head_width);
+  return static_cast<double>(n * h.heads) * (4 * m * d + (chunk + 1) * (m + d));
+}
+double backward_flops(Index n, fw::head_shape h) {
+  const auto m = static_cast<double>(h.key_width), d = static_cast<double>(h.head_width);
+  return static_cast<double>(n * h.heads) * (10 * m * d + (chunk + 1) * (3 * m + 2 * d));
+}
+
+/// Random inputs of one sequence and everything its linear attention writes.
+struct inputs {
+  fw::head_shape shape;
+  fw::sequences batch;
+  fw::matrix<float> q, k, v, dout, out, kept, dq, dk, dv;
+
+  inputs(Index n, fw::head_shape sizes)
+      : shape(sizes),
+        batch{n},
+        q(n, sizes.heads * sizes.key_width),
+        k(n, sizes.key_heads * sizes.key_width),
+        v(n, sizes.key_heads * sizes.head_width),
+        dout(n, sizes.heads * sizes.head_width),
+        out(n, dout.cols()),
+        kept(n, sizes.heads),
+        dq(n, q.cols()),
+        dk(n, k.cols()),
+        dv(n, v.cols()) {
+    for (auto* m : {&q, &k, &v, &dout}) fw::eigen(*m).setRandom();
+  }
+  template <class Policies>
+  void forward(const Policies& chosen) {
+    fw::linear_attend_forward<float>(out, kept, q, k, v, batch, shape, chosen);
+  }
+  template <class Policies>
+  void backward(const Policies& chosen) {
+    fw::linear_attend_backward<float>(dq, dk, dv, dout, out, kept, q, k, v, batch, shape, chosen);
+  }
+};
+
+/// Rotary features.
+struct turn {
+  std::shared_ptr<const fw::rotary_table<float>> table;
+  void operator()(fw::view<float> x, Index position, fw::direction way) const {
+    fw::sequences rows{x.rows()};
+    rows.starts(std::span(&position, 1));
+    fw::rope<>{}.rotate(x, 1, *table, rows, way);
+  }
+};
+
+/// One token after another from `position` on.
+auto decode(Index position, fw::head_shape shape) {
+  auto in = std::make_shared<inputs>(position, shape);
+  auto state = std::make_shared<fw::linear_attend_state<float>>(1, shape);
+  fw::linear_attend_forward<float>(in->out, in->q, in->k, in->v, *state, in->batch, policies);
+  return [in, state, row = Index(0)]() mutable {
+    fw::sequences one{1};
+    const Index at[] = {state->length(0)};
+    one.starts(at);
+    row = (row + 1) % 64;
+    fw::linear_attend_forward<float>(in->out.rows(row, 1), in->q.rows(row, 1), in->k.rows(row, 1), in->v.rows(row, 1), *state, one,
+                                     policies);
+  };
+}
+
+/// The same chunks as one writes them with Eigen, a head of n tokens each.
+auto eigen_forward(Index n, Index heads, Index d) {
+  using dense = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  return [in = std::make_shared<inputs>(n, fw::head_shape{heads, heads, d, d}), n, heads, d] {
+    const auto feature = [](const auto& x) { return (x.array() >= 0).select(x.array() + 1, x.array().exp()).matrix(); };
+    for (Index h = 0; h < heads; ++h) {
+      dense s = dense::Zero(d, d);
+      Eigen::RowVectorXf z = Eigen::RowVectorXf::Zero(d);
+      for (Index i = 0; i < n; i += fw::linear_chunk) {
+        const Index rows = std::min(fw::linear_chunk, n - i);
+        const dense q = feature(fw::eigen(in->q).block(i, h * d, rows, d)), k = feature(fw::eigen(in->k).block(i, h * d, rows, d));
+        const auto v = fw::eigen(in->v).block(i, h * d, rows, d);
+        dense a = q * k.transpose();
+        a.triangularView<Eigen::StrictlyUpper>().setZero();
+        const Eigen::VectorXf denominator = a.rowwise().sum() + q * z.transpose();
+        dense o = a * v;
+        o.noalias() += q * s;
+        fw::eigen(in->out).block(i, h * d, rows, d) = denominator.cwiseInverse().asDiagonal() * o;
+        s.noalias() += k.transpose() * v;
+        z += k.colwise().sum();
+      }
+    }
+  };
+}
+
+/// The recurrence in loops, token by token.
+auto naive_forward(Index n, Index heads, Index d) {
+  return [in = std::make_shared<inputs>(n, fw::head_shape{heads, heads, d, d}), n, heads, d] {
+    const auto feature = [](float x) { return x >= 0 ? x + 1 : std::exp(x); };
+    for (Index h = 0; h < heads; ++h) {
+      fw::matrix<float> s(d, d, 0.0f), z(1, d, 0.0f);
+      for (Index i = 0; i < n; ++i) {
+        float denominator = 0;
+        float* o = in->out.row(i) + h * d;
+        std::fill_n(o, d, 0.0f);
+        for (Index f = 0; f < d; ++f) {
+          const float q = feature(in->q(i, h * d + f)), k = feature(in->k(i, h * d + f));
+          z(0, f) += k;
+          denominator += q * z(0, f);
+          for (Index x = 0; x < d; ++x) {
+            s(f, x) += k * in->v(i, h * d + x);
+            o[x] += q * s(f, x);
+          }
+        }
+        for (Index x = 0; x < d; ++x) o[x] /= denominator;
+      }
+    }
+  };
+}
+
+}  // namespace
+
+void bench::rows() {
+  const fw::head_shape eight{8, 8, 64, 64};
+  for (const Index n : {1024, 4096, 16384, 65536}) {
+    const std::string tail = "causal/heads:8/n:" + std::to_string(n) + "/d:64";
+    const double forward = forward_flops(n, eight), both = forward + backward_flops(n, eight);
+    bench::row("linear_attend/forward/" + tail, {.flops = forward}, [=] {
+      return [in = std::make_shared<inputs>(n, eight)] { in->forward(policies); };
+    });
+    bench::row("linear_attend/forward_backward/" + tail, {.flops = both}, [=] {
+      return [in = std::make_shared<inputs>(n, eight)] { in->forward(policies), in->backward(policies); };
+    });
+    if (n > 4096) continue;
+    bench::row("two_threads/linear_attend/forward_backward/" + tail, {.flops = both}, [=] {
+      return [in = std::make_shared<inputs>(n, eight)] { in->forward(policies), in->backward(policies); };
+    });
+    bench::row("eigen/linear_attend/forward/" + tail, {.flops = forward}, [=] { return eigen_forward(n, 8, 64); });
+    bench::row("naive/linear_attend/forward/" + tail, {.flops = forward}, [=] { return naive_forward(n, 8, 64); });
+  }
+
+  bench::row("linear_attend/forward_backward/causal/rope/heads:8/n:4096/d:64",
+             {.flops = forward_flops(4096, eight) + backward_flops(4096, eight)}, [=] {
+               const fw::linear_attend_policies<fw::key_sums::causal, fw::elu_plus_one, turn> turning{
+                   {}, {std::make_shared<fw::rotary_table<float>>(fw::rope<>{}.table<float>(64, 4096))}};
+               return [in = std::make_shared<inputs>(4096, eight), turning] { in->forward(turning), in->backward(turning); };
+             });
+  for (const Index position : {1024, 65536})
+    bench::row("linear_attend/decode/heads:8/position:" + std::to_string(position) + "/d:64",
+               {.bytes = 8.0 * 64 * 64 * 4, .tokens = 1}, [=] { return decode(position, eight); });
+}
