@@ -528,6 +528,67 @@ def make_update():
         the gradient. value_t is the value after step t; first, second, velocity are the state after the last.""")
 
 
+def hippo_ode(basis, order, window):
+    """A, B of x' = A x + B u; for legs of x' = (A x + B u) / t. Orthonormal coefficients (2008.07669, 2206.12037)."""
+    n = torch.arange(order, dtype=torch.float64)
+    r = torch.sqrt(2 * n + 1)
+    if basis == "legs":
+        return -torch.tril(torch.outer(r, r), -1) - torch.diag(n + 1), math.sqrt(2) * r
+    if basis == "legt":
+        sign = torch.where(n[:, None] > n[None, :], 1.0, (-1.0) ** (n[:, None] - n[None, :]))
+        return -torch.outer(r, r) * sign / window, math.sqrt(2) * r / window
+    if basis == "lagt":
+        return -torch.tril(torch.ones(order, order)) / window, torch.ones(order) / window
+    b = torch.tensor([1.0] + [math.sqrt(2), 0.0] * (order // 2))
+    turn = torch.zeros(order, order)
+    for i in range(1, order, 2):
+        turn[i + 1, i], turn[i, i + 1] = math.pi * (i + 1), -math.pi * (i + 1)
+    return (turn - 2 * torch.outer(b, b)) / window, 2 * b / window
+
+
+def hippo_step(a, b, rates, rule):
+    """The matrices of one step whose rate, times its length, goes from rates[0] to rates[1]."""
+    one = torch.eye(len(b))
+    if rule == "zero_order_hold":
+        e = torch.linalg.matrix_exp(a * (math.log(rates[0] / rates[1]) if rates[0] != rates[1] else rates[0]))
+        return e, torch.linalg.solve(a, (e - one) @ b)
+    before, after = {"bilinear": (rates[0] / 2, rates[1] / 2), "backward_euler": (0.0, rates[1])}[rule]
+    left = one - after * a
+    return torch.linalg.solve(left, one + before * a), torch.linalg.solve(left, (before + after) * b)
+
+
+def make_hippo():
+    random, tensors, lengths = seeded(10), {}, [9, 1, 14]
+    for basis, rule in (("legs", "bilinear"), ("legs", "backward_euler"), ("legs", "zero_order_hold"), ("legt", "bilinear"),
+                        ("lagt", "backward_euler"), ("fourier", "zero_order_hold")):
+        order, width, window = 7, 3, 5.0
+        a, b = hippo_ode(basis, order, window)
+        u, c, d, upstream = (normal(random, rows, width) for rows in (sum(lengths), order, 1, sum(lengths)))
+        for t in (u, c, d):
+            t.requires_grad_()
+        outputs, first = [], 0
+        for length in lengths:
+            x = torch.zeros(order, width)
+            for k in range(length):
+                now = u[first + k]
+                if basis == "legs" and k == 0:
+                    x = torch.cat([math.sqrt(2) * now[None], torch.zeros(order - 1, width)])
+                else:
+                    left, into = hippo_step(a, b, (1 / k, 1 / (k + 1)) if basis == "legs" else (1.0, 1.0), rule)
+                    x = left @ x + torch.outer(into, now)
+                outputs.append((c * x).sum(0) + d[0] * now)
+            first += length
+        y = torch.stack(outputs)
+        y.backward(upstream)
+        case = f"{basis}_{rule}"
+        tensors |= {f"{case}.input.u": u, f"{case}.input.c": c, f"{case}.input.d": d, f"{case}.output.y": y,
+                    f"{case}.upstream.y": upstream, f"{case}.grad.u": u.grad, f"{case}.grad.c": c.grad, f"{case}.grad.d": d.grad}
+    tensors["lengths"] = torch.tensor(lengths)
+    write("hippo", tensors, """
+        y = c . x + d u where x is HiPPO's memory of u, order 7, width 3, window or scale 5, step 1, by dense matrices; LegS starts
+        from (sqrt(2) u, 0, ...), its bilinear rule is the trapezoid's.""")
+
+
 def make_tiny_gpt(name, seed, shape, limit, description, sgd_name=None):
     random, tensors = seeded(seed), {}
     initial = model_parameters(shape, random)
@@ -576,6 +637,7 @@ if __name__ == "__main__":
     make_cross_entropy()
     make_mlp()
     make_update()
+    make_hippo()
     sizes = {"vocab": 31, "width": 24, "depth": 2, "heads": 3, "hidden": 40}
     make_tiny_gpt(
         "tiny_gpt", 8, sizes | {"norm": "rms_norm", "feedforward": "gated_silu", "tied": False, "biases": False}, None,

@@ -34,8 +34,8 @@ oracle::memory_result<S> run(const T& step, const problem<S>& p, fw::start how =
                              fw::matrix<S>(p.u.rows(), width, S(1)), fw::matrix<S>(order, width, S(0)), fw::matrix<S>(1, width, S(0))};
   fw::matrix<S> states(p.batch.count(), layout.numbers(), S(0)), kept(layout.first_kept(p.u.rows(), p.batch.count()), layout.numbers());
   fw::matrix<S> partial(p.batch.count(), layout.numbers() + layout.groups() * fw::tile_cols<S>);
-  fw::recur_forward(r.y.all(), states.all(), kept.all(), p.u, p.c, p.d.data(), p.batch, step);
-  fw::recur_backward(r.du.all(), how, partial.all(), p.dy, kept, p.u, p.c, p.d.data(), p.batch, step);
+  fw::recur_forward(r.y.all(), states.all(), kept.all(), p.u, p.c, p.d, p.batch, step);
+  fw::recur_backward(r.du.all(), how, partial.all(), p.dy, kept, p.u, p.c, p.d, p.batch, step);
   for (Index s = 0; s < p.batch.count(); ++s)
     for (Index h = 0; h < width; ++h) {
       const Index at = h / fw::tile_cols<S> * layout.size + h % fw::tile_cols<S>;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// expect: formwork: forward_euler diverges on legs; use bilinear, backward_euler or zero_order_hold
+// expect: formwork: forward_euler on legs passes a float's range; use bilinear, backward_euler or zero_order_hold
 #include <formwork/ssm.hpp>
 
 namespace fw = formwork;

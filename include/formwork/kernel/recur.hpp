@@ -68,14 +68,14 @@ void read_out(S* y, const S* x, const S* c, const S* d, const S* u, Index order)
 
 /// The memory of each channel walks along its sequence and is read at every position: x ← A_k x + B_k u, y = c · x + d u.
 ///
-/// Shapes    u, y (rows × width); c (order × width), d (width); states (sequences × layout.numbers()): where each sequence
+/// Shapes    u, y (rows × width); c (order × width), d (1 × width); states (sequences × layout.numbers()): where each sequence
 ///           stands, moved on; kept: empty, or (first_kept(rows, sequences) × layout.numbers()) for the backward pass. With an
 ///           empty y nothing is read.
 /// Numerics  sequential in time: a split at any position gives the same bits. A lane is a channel: nothing but its own past
 ///           reaches it.
 /// Cost      the transition's, and 2 order operations a channel for reading. Threads take sequences × tiles of channels.
 template <transition T, class S = typename T::scalar>
-void recur_forward(view<S> y, view<S> states, view<S> kept, const_view<S> u, const_view<S> c, const S* d,
+void recur_forward(view<S> y, view<S> states, view<S> kept, const_view<S> u, const_view<S> c, const_view<S> d,
                    const sequences& batch, const T& step) {
   const state_layout layout(step, u.cols());
   constexpr Index cols = tile_cols<S>;
@@ -89,7 +89,7 @@ void recur_forward(view<S> y, view<S> states, view<S> kept, const_view<S> u, con
     S *const own = states.row(s) + group * size, *x = own;
     if (!y.empty()) {
       for (Index n = 0; n < order; ++n) load_channels(weight + n * cols, c.row(n) + first, count);
-      load_channels(skip, d + first, count);
+      load_channels(skip, d.row(0) + first, count);
     }
     for (Index t = 0; t < batch.length(s); ++t) {
       const Index row = batch.first(s) + t;
@@ -115,7 +115,7 @@ void recur_forward(view<S> y, view<S> states, view<S> kept, const_view<S> u, con
 /// Cost      twice the forward pass, and 2 order operations more.
 template <transition T, class S = typename T::scalar>
 void recur_backward(view<S> du, start how, view<S> partial, const_view<S> dy, const_view<S> kept, const_view<S> u,
-                    const_view<S> c, const S* d, const sequences& batch, const T& step) {
+                    const_view<S> c, const_view<S> d, const sequences& batch, const T& step) {
   using P = pack<S>;
   const state_layout layout(step, u.cols());
   constexpr Index cols = tile_cols<S>;
@@ -130,7 +130,7 @@ void recur_backward(view<S> du, start how, view<S> partial, const_view<S> dy, co
       *slope = skip + cols, *own_room = slope + cols;
     S *const dc = partial.row(s) + group * size, *const dd = partial.row(s) + layout.numbers() + group * cols;
     for (Index n = 0; n < order; ++n) load_channels(weight + n * cols, c.row(n) + first, count);
-    load_channels(skip, d + first, count);
+    load_channels(skip, d.row(0) + first, count);
     std::fill_n(g, size, S(0));
     std::fill_n(dc, size, S(0));
     std::fill_n(dd, cols, S(0));

@@ -9,7 +9,8 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// x⁺ = x + before (A x + B u).
 ///
-/// Numerics  unstable where a step is long for A. On LegS the state first grows like a binomial of the order: good for study.
+/// Numerics  unstable where a step is long for A. On LegS the state first grows like a binomial of the order, at order 64 past a
+///           float's range, and comes back after about 3 order positions (hippo_memory_test.cpp): for study.
 struct forward_euler {
   using plugs_into = slot::discretisation;
   step_weights weights(double before, double) const { return {before, 0, before}; }

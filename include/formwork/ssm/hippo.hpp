@@ -42,7 +42,7 @@ struct hippo {
   using policies = policy_list<basis_type, discretisation_type, hippo_sizes>;
   using transition_type = hippo_transition_of<S, basis_type, discretisation_type>;
   static_assert(!(basis_type::scales_with_history && std::same_as<discretisation_type, forward_euler>),
-                "formwork: forward_euler diverges on legs; use bilinear, backward_euler or zero_order_hold");
+                "formwork: forward_euler on legs passes a float's range; use bilinear, backward_euler or zero_order_hold");
 
   /// Where each sequence stands.
   struct state {
@@ -79,7 +79,7 @@ struct hippo {
     const bool keep = u.tape().records() && (is_tracked(u) || is_tracked(readout) || is_tracked(skip));
     matrix<S> states(batch.count(), layout.numbers(), S(0));
     matrix<S> kept(keep ? layout.first_kept(u.rows(), batch.count()) : 0, layout.numbers());
-    recur_forward(y.write(), states.all(), kept.all(), u.value(), readout.value(), skip.value().data(), batch, *transition);
+    recur_forward(y.write(), states.all(), kept.all(), u.value(), readout.value(), skip.value(), batch, *transition);
     auto backward = [u, kept = std::move(kept), part = parts(*this)](matrix<S>& dy) { part.backward(u, kept, dy); };
     return output(record(y, std::move(backward), u, readout, skip));
   }
@@ -93,7 +93,7 @@ struct hippo {
             seen.lengths.size(), "; needs as many");
     batch.starts(seen.lengths);
     auto y = u.tape().output(u.rows(), u.cols(), u.shared_batch());
-    recur_forward(y.write(), seen.coefficients.all(), view<S>(), u.value(), readout.value(), skip.value().data(), batch,
+    recur_forward(y.write(), seen.coefficients.all(), view<S>(), u.value(), readout.value(), skip.value(), batch,
                   *transition);
     for (Index s = 0; s < batch.count(); ++s) seen.lengths[static_cast<std::size_t>(s)] += batch.length(s);
     return output(y);
@@ -139,7 +139,7 @@ struct hippo {
       const sequences& batch = u.batch();
       matrix<S> partial(batch.count(), layout.numbers() + layout.groups() * tile_cols<S>);
       with_gradient(gradient_of(u), u.rows(), u.cols(), [&](view<S> du, start how) {
-        recur_backward(du, how, partial.all(), dy, kept, u.value(), readout->value, skip->value.data(), batch, *transition);
+        recur_backward(du, how, partial.all(), dy, kept, u.value(), readout->value, skip->value, batch, *transition);
       });
       gradient_of_parameter<S>(readout).add([&](view<S> g, start how) { add_readout(g, how, partial, layout); });
       gradient_of_parameter<S>(skip).add([&](view<S> g, start how) {

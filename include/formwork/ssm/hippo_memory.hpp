@@ -71,7 +71,7 @@ struct hippo_memory_sizes {
 /// Shapes    samples (any × channels), coefficients (channels × order), reconstruct(ages) (ages × channels).
 /// Units     ages and windows in units of time; sample k lasts from k step to (k + 1) step, so its middle is `elapsed -
 ///           (k + 1/2) step` old.
-/// Numerics  runs of any length give the same bits. legs with forward_euler grows: see discretisation.hpp.
+/// Numerics  runs of any length give the same bits. legs with forward_euler grows first: discretisation.hpp.
 /// Source    Gu et al., 2008.07669; kexue.fm/archives/10114, 10137, 10162.
 template <basis Basis, discretisation Discretisation = bilinear, real S = double>
 class hippo_memory {
@@ -85,7 +85,7 @@ class hippo_memory {
             sizes_.channels, " channels; needs (samples × channels)");
     sequences run{samples.rows()};
     run.starts(std::span(&samples_, 1));
-    recur_forward(view<S>(), states_.all(), view<S>(), samples, const_view<S>(), nullptr, run, transition_);
+    recur_forward(view<S>(), states_.all(), view<S>(), samples, const_view<S>(), const_view<S>(), run, transition_);
     samples_ += samples.rows();
   }
 
