@@ -66,7 +66,7 @@ class scan_line {
       const Index old = std::max<Index>(begun - at, 0), fresh = at + old - begun;  // tokens begun; the first row of the others
       for (Index g = first_; g < first_ + groups_; ++g) {
         S *mine = carry + g * n_ * lanes<S>, *pending = inputs ? inputs + g * scan_chunk * lanes<S> : nullptr;
-        if (old > 0) std::copy_n(pending, old * lanes<S>, in());
+        if (pending) std::copy_n(pending, old * lanes<S>, in());
         gather(in() + old * lanes<S>, u.rows(fresh, here - old), g, chunks * scan_chunk - old);
         if (kept.data()) std::copy_n(mine, n_ * lanes<S>, kept.row(at / tokens) + g * n_ * lanes<S>);
         std::copy_n(mine, n_ * lanes<S>, carries());
