@@ -47,7 +47,10 @@ struct system {
     random.fill_normal(dy, 1.0);
   }
 
-  void forward() { fw::scan_forward<float>(y, u, batch, fw::scan_tables<float>(fw::diagonal_step(at, fw::zero_order_hold()).modes())); }
+  void forward() {
+    const fw::scan_tables<float> tables(fw::diagonal_step(at, fw::zero_order_hold{}).modes());
+    fw::scan_forward<float>(y, u, batch, tables);
+  }
 
   void forward_backward() {
     const fw::diagonal_step step(at, fw::zero_order_hold{});
@@ -96,8 +99,10 @@ auto recurrence_forward(Index length) {
             P c[2][4];
             for (Index k = 0; k < 2; ++k) {
               for (Index l = 0; l < P::size; ++l) {
-                number[0][l] = static_cast<float>(m.pole_re(n + k, h + l)), number[1][l] = static_cast<float>(m.pole_im(n + k, h + l));
-                number[2][l] = static_cast<float>(m.weight_re(n + k, h + l)), number[3][l] = static_cast<float>(-m.weight_im(n + k, h + l));
+                number[0][l] = static_cast<float>(m.pole_re(n + k, h + l));
+                number[1][l] = static_cast<float>(m.pole_im(n + k, h + l));
+                number[2][l] = static_cast<float>(m.weight_re(n + k, h + l));
+                number[3][l] = static_cast<float>(-m.weight_im(n + k, h + l));
               }
               for (int i = 0; i < 4; ++i) c[k][i] = P::load(number[i]);
             }

@@ -13,7 +13,7 @@ using fw::poles;
 
 namespace {
 
-/// Modes as an S4D layer has them: steps of 1e-3 to 1e-1, real parts -1/2, frequencies up to π modes; poles near the unit circle.
+/// Modes as an S4D layer has them: steps of 1e-3 to 1e-1, real parts -1/2, frequencies π n: poles near the unit circle.
 fw::scan_modes some_modes(poles kind, Index modes, Index channels) {
   numbers draw(7);
   fw::scan_modes m(kind, modes, channels);
@@ -21,7 +21,8 @@ fw::scan_modes some_modes(poles kind, Index modes, Index channels) {
     const double step = 1e-3 * std::pow(100.0, draw.uniform());
     m.skip(0, h) = draw.normal();
     for (Index n = 0; n < modes; ++n) {
-      const double radius = std::exp(-step * (kind == poles::real ? double(n + 1) : 0.5)), angle = step * std::numbers::pi * double(n);
+      const double radius = std::exp(-step * (kind == poles::real ? double(n + 1) : 0.5));
+      const double angle = step * std::numbers::pi * double(n);
       m.pole_re(n, h) = kind == poles::real ? radius : radius * std::cos(angle);
       m.weight_re(n, h) = step * draw.normal();
       if (kind == poles::real) continue;
@@ -190,7 +191,8 @@ TEMPLATE_TEST_CASE("the scan gives the same bits for any split, thread count, ne
       fw::matrix<TestType> in(part.rows(), 21), out(part.rows(), 21);
       const auto each_row = [&](auto f) {
         for (Index s = 0; s < part.count(); ++s)
-          for (Index i = 0; i < part.length(s); ++i) f(part.first(s) + i, ragged.first(s) + std::min(ragged.length(s), done) + i);
+          for (Index i = 0; i < part.length(s); ++i)
+            f(part.first(s) + i, ragged.first(s) + std::min(ragged.length(s), done) + i);
       };
       each_row([&](Index here, Index there) { std::copy_n(u.row(there), 21, in.row(here)); });
       fw::scan_forward<TestType>(out, in, part, tables, state);

@@ -49,8 +49,10 @@ fw::matrix<S> recurrence(const fw::matrix<S>& u, const fw::sequences& batch, con
 inline std::vector<double> impulse_response(const fw::scan_modes& m, Index h, Index length) {
   std::vector<double> k(static_cast<std::size_t>(length), 0.0);
   for (Index l = 0; l < length; ++l)
-    for (Index n = 0; n < m.count(); ++n)
-      k[static_cast<std::size_t>(l)] += (weight<double>(m, n, h) * std::pow(pole<double>(m, n, h), static_cast<double>(l))).real();
+    for (Index n = 0; n < m.count(); ++n) {
+      const auto power = std::pow(pole<double>(m, n, h), static_cast<double>(l));
+      k[static_cast<std::size_t>(l)] += (weight<double>(m, n, h) * power).real();
+    }
   k[0] += m.skip(0, h);
   return k;
 }

@@ -102,7 +102,8 @@ TEST_CASE("METHODS 8.4: the impulse response of A = [-.5, -.5 + πi], C = [1, .5
   }
 }
 
-TEMPLATE_TEST_CASE("the gradients of a diagonal system's numbers match central differences", "", fw::zero_order_hold, fw::bilinear) {
+TEMPLATE_TEST_CASE("the gradients of a diagonal system's numbers match central differences", "", fw::zero_order_hold,
+                   fw::bilinear) {
   for (const poles kind : {poles::conjugate_pairs, poles::real}) {
     numbers draw(3);
     fw::diagonal_numbers s(kind, 3, 5);

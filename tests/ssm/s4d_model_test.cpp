@@ -31,7 +31,8 @@ using hybrid = fw::language_model<float, recall, look>;
 
 hybrid make_hybrid(std::vector<int> pattern = {0, 1, 0}) {
   fw::rng random{3};
-  return hybrid::make({.vocab = 31, .width = 24, .depth = 3, .heads = 3, .hidden = 40, .state_width = 8, .pattern = pattern}, random);
+  return hybrid::make(
+      {.vocab = 31, .width = 24, .depth = 3, .heads = 3, .hidden = 40, .state_width = 8, .pattern = pattern}, random);
 }
 
 /// The published treatment: the dynamics learn slowly and are not decayed.
@@ -41,7 +42,8 @@ auto make_optimizer() {
 }
 
 template <class Optimizer>
-void train_step(hybrid& model, Optimizer& optimizer, fw::tape<float>& tape, const fw::tokens& x, const std::vector<Index>& targets) {
+void train_step(hybrid& model, Optimizer& optimizer, fw::tape<float>& tape, const fw::tokens& x,
+                const std::vector<Index>& targets) {
   tape.backward(fw::cross_entropy(model(tape, x), targets));
   fw::clip_by_global_norm(model, 1.0);
   optimizer.step(model);
