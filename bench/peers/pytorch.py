@@ -241,6 +241,40 @@ def s4d(backward, length, batch=4, channels=256, modes=32):
     return {"tokens": batch * length}, forward
 
 
+def newton_schulz(x):
+    """Muon's five iterations in float32, on the wide side, each in three products with what is added to them."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    wide = x if x.shape[0] <= x.shape[1] else x.t()
+    wide = wide / (wide.norm() + 1e-7)
+    for _ in range(5):
+        gram = wide @ wide.t()
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return wide if x.shape[0] <= x.shape[1] else wide.t()
+
+
+def newton_schulz_flops(rows, columns):
+    small, large = min(rows, columns), max(rows, columns)
+    return 5 * 2.0 * small * small * (2 * large + small)
+
+
+def orthogonalize(rows, columns):
+    x = torch.rand(rows, columns) * 2 - 1
+    return {"flops": newton_schulz_flops(rows, columns)}, lambda: newton_schulz(x)
+
+
+def muon_step(shapes):
+    """(in x out) weights as formwork has them; rate 0.02, momentum 0.95, decay 0.1."""
+    weights = [tuple(torch.rand(s) * 2 - 1 for _ in range(2)) + (torch.zeros(s),) for count, s in shapes for _ in range(count)]
+
+    def step():
+        for value, gradient, momentum in weights:
+            momentum.mul_(0.95).add_(gradient)
+            sign = newton_schulz(gradient.add(momentum, alpha=0.95))
+            value.mul_(1 - 0.02 * 0.1).add_(sign, alpha=-0.02 * max(1, value.shape[1] / value.shape[0]) ** 0.5)
+
+    return {"flops": sum(count * newton_schulz_flops(*s) for count, s in shapes)}, step
+
+
 def rows(compiled):
     for length in (1024, 4096):  # 16384 needs more than 8 GB
         for backward in (False, True):
@@ -264,6 +298,9 @@ def rows(compiled):
         for n in (1024, 4096, 16384, 65536):
             name = f"linear_attend/{'forward_backward' if backward else 'forward'}/causal/heads:8/n:{n}/d:64"
             yield name, lambda backward=backward, n=n: linear_attend(backward, n)
+    for shape in ((768, 768), (768, 3072), (3072, 768)):
+        yield "orthogonalize/%dx%d" % shape, lambda shape=shape: orthogonalize(*shape)
+    yield "muon_step/24x768x768_12x768x3072", lambda: muon_step([(24, (768, 768)), (12, (768, 3072))])
     yield "train_step/gpt2_124m/b4_t64", lambda: train_step(True, 4, 64, 50257, 768, 12, 12, compiled)
     yield "train_step/char/w256_d6_h8_t256_b16", lambda: train_step(False, 16, 256, 256, 256, 6, 8, compiled)
     yield "decode/gpt2_124m", lambda: decode(50257, 768, 12, 12, 512, compiled)

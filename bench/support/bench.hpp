@@ -26,7 +26,8 @@
 //   tokens/s                            where .tokens is given
 //   peak_MB                             growth of the process's resident memory, the row's data included
 //
-// A share above 1.05 means that the probe is broken: the program says so and exits with 1.
+// A share above 1.05 (times .saving, where .flops counts the plain formula and we do with fewer) means that the probe is
+// broken: the program says so and exits with 1.
 //
 // Names: a row of a figure is its path, `product/nn/256`; rows to compare with start with `eigen/` or `naive/`. Rows that
 // start with `two_threads/` run on two threads, all others on one, and their peak is that of as many threads at once.
@@ -47,6 +48,7 @@ struct work {
   double bytes = 0;   ///< bytes that have to be read
   double tokens = 0;  ///< tokens trained on or generated
   precision peak = precision::fp32;
+  double saving = 1;  ///< flops counted for each that has to be done
 };
 
 using body = std::function<void()>;

@@ -5,6 +5,7 @@
 ///
 ///   product          c = a b, a bᵀ, aᵀ b with epilogues (epilogue), split over threads into blocks (block_product) of
 ///                    register tiles (tile) on packed panels (panel)
+///   symmetric_product  of what is known to be symmetric, at half the cost
 ///   attend           softmax attention and its backward over a cache of keys and values, never n × n
 ///   linear_attend    linear attention by chunks, its state and its backward, O(n)
 ///   cross_entropy    output projection, loss and both gradients in chunks, never tokens × vocab
@@ -16,7 +17,8 @@
 ///   softmax          of rows
 ///   transform        a formula of every number
 ///   dropout          masks drawn again instead of stored
-///   update           AdamW and SGD in one pass; the squared norm of a gradient
+///   update           AdamW, SGD and momentum in one pass; the squared norm of a gradient
+///   orthogonalize    singular values brought to 1 by Newton–Schulz iterations
 #include <formwork/kernel/attend.hpp>
 #include <formwork/kernel/block_product.hpp>
 #include <formwork/kernel/cache.hpp>
@@ -26,6 +28,7 @@
 #include <formwork/kernel/lane_product.hpp>
 #include <formwork/kernel/linear_attend.hpp>
 #include <formwork/kernel/normalize.hpp>
+#include <formwork/kernel/orthogonalize.hpp>
 #include <formwork/kernel/panel.hpp>
 #include <formwork/kernel/product.hpp>
 #include <formwork/kernel/recur.hpp>
@@ -33,6 +36,7 @@
 #include <formwork/kernel/scan.hpp>
 #include <formwork/kernel/scan_tables.hpp>
 #include <formwork/kernel/softmax.hpp>
+#include <formwork/kernel/symmetric_product.hpp>
 #include <formwork/kernel/tile.hpp>
 #include <formwork/kernel/transform.hpp>
 #include <formwork/kernel/transition.hpp>

@@ -641,6 +641,49 @@ def make_s4d():
         g).""")
 
 
+def orthogonalized(x, coefficients=(3.4445, -4.7750, 2.0315), iterations=5, epsilon=1e-7):
+    """Newton-Schulz: X = x / (|x| + epsilon), then X <- a X + (b A + c A A) X with A = X X^T, on the wide side."""
+    a, b, c = coefficients
+    wide = x if x.shape[0] <= x.shape[1] else x.T
+    wide = wide / (torch.linalg.matrix_norm(wide) + epsilon)
+    for _ in range(iterations):
+        gram = wide @ wide.T
+        wide = a * wide + (b * gram + c * gram @ gram) @ wide
+    return wide if x.shape[0] <= x.shape[1] else wide.T
+
+
+def make_muon():
+    random, tensors = seeded(10), {}
+    convergent = {"coefficients": (15 / 8, -5 / 4, 3 / 8), "iterations": 12}
+    for name, size in (("square", (6, 6)), ("wide", (5, 9)), ("tall", (9, 5))):
+        x = normal(random, *size)
+        tensors |= {f"{name}.input.x": x, f"{name}.output.tuned": orthogonalized(x)}
+        u, _, v = torch.linalg.svd(x, full_matrices=False)
+        tensors[f"{name}.output.msign"] = u @ v
+        agree(orthogonalized(x, **convergent), u @ v, f"muon: {name}", 1e-10)
+    rate, mu, decay = 0.02, 0.95, 0.1
+    for name, size in (("wide", (5, 9)), ("tall", (9, 5))):
+        value, gradients = normal(random, *size), [normal(random, *size, scale=10.0 ** (1 - t)) for t in range(4)]
+        tensors[f"{name}.input.value"] = value
+        tensors |= {f"{name}.input.gradient_{t}": g for t, g in enumerate(gradients, 1)}
+        rows, columns = reversed(size)  # of (out x in) weights
+        factors = {"original": math.sqrt(max(1, rows / columns)), "match_rms_adamw": 0.2 * math.sqrt(max(rows, columns))}
+        for label, share, nesterov, scale in (("jordan", 1 - mu, True, "original"), ("moonshot", 1, True, "match_rms_adamw"),
+                                              ("heavy_ball", 1, False, "original")):
+            p, m = value.clone(), torch.zeros(size)
+            for t, g in enumerate(gradients, 1):
+                m = mu * m + share * g
+                p = p * (1 - rate * decay) - rate * factors[scale] * orthogonalized(share * g + mu * m if nesterov else m)
+                tensors[f"{name}.{label}.output.value_{t}"] = p
+            tensors[f"{name}.{label}.output.momentum"] = m
+    write("muon", tensors, """
+        square, wide, tall: x, five Newton-Schulz iterations (3.4445, -4.7750, 2.0315) on it, and its msign by SVD. Steps of Muon
+        on given gradients of (in x out) weights: rate 0.02, momentum 0.95, decoupled weight decay 0.1; jordan: m = 0.95 m +
+        0.05 g, Nesterov, factor sqrt(max(1, out / in)); moonshot: m = 0.95 m + g, Nesterov, factor 0.2 sqrt(max(in, out));
+        heavy_ball: m = 0.95 m + g, the step of m, factor sqrt(max(1, out / in)). value_t is the value after step t, momentum the
+        state after the last.""")
+
+
 def make_tiny_gpt(name, seed, shape, limit, description, sgd_name=None):
     random, tensors = seeded(seed), {}
     initial = model_parameters(shape, random)
@@ -691,6 +734,7 @@ if __name__ == "__main__":
     make_update()
     make_hippo()
     make_s4d()
+    make_muon()
     sizes = {"vocab": 31, "width": 24, "depth": 2, "heads": 3, "hidden": 40}
     make_tiny_gpt(
         "tiny_gpt", 8, sizes | {"norm": "rms_norm", "feedforward": "gated_silu", "tied": False, "biases": False}, None,

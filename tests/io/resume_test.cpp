@@ -15,7 +15,8 @@ namespace {
 template <class Model>
 struct run {
   Model model;
-  fw::optimizer<fw::adamw> optimizer{fw::otherwise(fw::adamw{.rate = 1e-2})};
+  fw::optimizer<fw::muon, fw::adamw> optimizer{fw::when(fw::role::matrix, fw::muon{.weight_decay = 0.1}),
+                                               fw::otherwise(fw::adamw{.rate = 1e-2})};
   struct values {
     fw::rng data{5};
     Index step = 0;

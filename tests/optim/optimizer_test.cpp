@@ -5,6 +5,7 @@
 #include <cmath>
 #include <tuple>
 
+#include "laws/update_rule_laws.hpp"
 #include "support/catch.hpp"
 
 namespace fw = formwork;
@@ -17,6 +18,12 @@ void push(fw::parameter<double>& p, double g) {
   t.backward(fw::scale(fw::sum(fw::use(t, p)), g));
 }
 }  // namespace
+
+TEMPLATE_TEST_CASE("update rule laws: adamw, sgd", "", float, double) {
+  laws::update_rule_laws<TestType>(fw::adamw{.rate = 0.1, .weight_decay = 0.2});
+  laws::update_rule_laws<TestType>(fw::sgd{.rate = 0.1, .weight_decay = 0.2});
+  laws::update_rule_laws<TestType>(fw::sgd{.rate = 0.1, .form = fw::momentum_form::nesterov});
+}
 
 TEST_CASE("AdamW takes the two steps worked out by hand") {
   auto p = number(1);

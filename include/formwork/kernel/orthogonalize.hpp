@@ -49,7 +49,7 @@ class gram_iterations {
   view<S> a() { return a_; }
   view<S> p() { return p_; }
 
-  /// From the A that was filled in to P, which starts as `scale`.
+  /// From the A that was filled in to P, which begins as `scale` times the identity.
   void run(std::span<const odd_quintic> iterations, double scale) {
     for (std::size_t i = 0; i < iterations.size(); ++i) {
       const odd_quintic& q = iterations[i];
@@ -89,10 +89,24 @@ inline std::size_t iterations_of_one_gram_matrix(std::span<const odd_quintic> it
   return count;
 }
 
+/// y = x with its singular values moved towards 1, msign(x) = (x xᵀ)^(-1/2) x where they arrive; then the epilogue:
+///
+///   X = x / (‖x‖ + ε), Frobenius;  for each iteration  A = X Xᵀ,  X ← a X + (b A + c A²) X;  y = X
+///
+/// Shapes    x and y (r × c), apart. For r > c it is A = Xᵀ X and X ← X (a + b A + c A²), which gives the same.
+/// Numerics  0 gives 0, and where ‖x‖ >> ε the scale of x does not matter. The same bits for any number of threads. Errors are
+///           one to six times those of the iteration written out (orthogonalize_test.cpp): up to 5e-6 in float and 5e-14 in
+///           double for singular values over six decades.
+/// Cost      for n = min(r, c), t n = max(r, c) and five tuned iterations (6 t + 14) n³ operations; written out, they are
+///           (20 t + 10) n³. Memory for four n × n matrices and one r × c.
+/// Throws    argument_error where there are no iterations.
+/// Source    Jordan et al., kellerjordan.github.io/posts/muon (ε and coefficients); Björck and Bowie, 1971; Guo and Higham,
+///           SIAM J. Matrix Anal. 28(3), 2006 (iterations on the Gram matrix).
+/// Differs   X is formed after every few iterations only; a finite sum of squares of x is needed.
 template <class S, class Epilogue = none>
 void orthogonalize(view<S> y, const_view<S> x, std::span<const odd_quintic> iterations, double epsilon = 1e-7,
                    const Epilogue& epilogue = {}) {
-  require(!iterations.empty(), "orthogonalize: there are no iterations; needs one at least");
+  require(!iterations.empty(), "orthogonalize: there are no iterations; needs at least one");
   const bool wide = x.rows() <= x.cols();
   const double norm = std::sqrt(squared_norm(x));
   double scale = norm > 0 ? 1 / (norm + epsilon) : 0;
