@@ -42,8 +42,8 @@ void eigen_learned(Index count, Index length) {
              {.bytes = 8.0 * static_cast<double>(count * length * width), .tokens = static_cast<double>(count * length)}, [=] {
                using dense = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
                auto x = std::make_shared<dense>(dense::Random(count * length, width));
-               return [x, y = std::make_shared<dense>(count * length, width), table = std::make_shared<dense>(dense::Random(1024, width)),
-                       count, length] {
+               auto table = std::make_shared<dense>(dense::Random(1024, width));
+               return [=, y = std::make_shared<dense>(count * length, width)] {
                  for (Index s = 0; s < count; ++s)
                    y->middleRows(s * length, length) = x->middleRows(s * length, length) + table->topRows(length);
                  bench::keep(*y);

@@ -23,7 +23,8 @@ using plain =
 /// tiny_gpt2_learned: tied head, no biases, learned positions in the place of rotary ones.
 using placed =
     fw::language_model<double, fw::learned<double>,
-                       fw::block<double, fw::pre_norm<fw::layer_norm>, fw::attention<double, fw::causal>, fw::mlp<double, fw::gelu>>>;
+                       fw::block<double, fw::pre_norm<fw::layer_norm>, fw::attention<double, fw::causal>,
+                                 fw::mlp<double, fw::gelu>>>;
 
 constexpr fw::adamw all_decayed{
     .rate = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1, .decays = fw::adamw::decayed::all};

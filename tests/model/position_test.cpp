@@ -77,7 +77,8 @@ TEST_CASE("tokens that do not fit a state are refused before anything changes") 
   auto state = model.make_state({.sequences = 1, .capacity = 8}), same = state;
   fw::tape<float> quiet{off};
   steps(model, state, 0, 5), steps(model, same, 0, 5);
-  CHECK_THROWS_WITH(model(quiet, fw::tokens{1, 2, 3, 4}, state), ContainsSubstring("language_model: sequence 0 holds 5 tokens and 4"));
+  CHECK_THROWS_WITH(model(quiet, fw::tokens{1, 2, 3, 4}, state),
+                    ContainsSubstring("language_model: sequence 0 holds 5 tokens and 4"));
   CHECK_THROWS_WITH(model(quiet, fw::tokens{1, 2}, state), ContainsSubstring("reaches position 6 but the table ends at 5"));
   CHECK_THROWS_WITH(model(quiet, fw::tokens{31}, state), ContainsSubstring("id 31"));
   CHECK_THROWS_WITH(model(quiet, fw::tokens({1, 2}, {1, 1}), state), ContainsSubstring("2 sequences but the state has 1"));
