@@ -208,7 +208,7 @@ def rows(compiled):
     for backward in (False, True):
         for causal in (True, False):
             for n in (1024, 2048, 4096):
-                name = f"talking_heads/{'forward_backward' if backward else 'forward'}/{'causal' if causal else 'full'}/h:8/n:{n}/d:64"
+                name = f"talking_heads/forward{'_backward' if backward else ''}/{'causal' if causal else 'full'}/h:8/n:{n}/d:64"
                 yield name, lambda backward=backward, causal=causal, n=n: talking_heads(backward, causal, 8, n, 64)
     yield "train_step/gpt2_124m/b4_t64", lambda: train_step(True, 4, 64, 50257, 768, 12, 12, compiled)
     yield "train_step/char/w256_d6_h8_t256_b16", lambda: train_step(False, 16, 256, 256, 256, 6, 8, compiled)

@@ -5,7 +5,7 @@
 ///
 ///   product          c = a b, a bᵀ, aᵀ b with epilogues (epilogue), split over threads into blocks (block_product) of
 ///                    register tiles (tile) on packed panels (panel)
-///   attend           softmax attention and its backward over a cache of keys and values, never n × n
+///   attend           softmax attention and its backward over a cache of keys and values, never n × n; heads alone or mixed
 ///   cross_entropy    output projection, loss and both gradients in chunks, never tokens × vocab
 ///   normalize        rms and layer norm, the residual's addition fused
 ///   rotate           rotary positions; its table of cosines and sines
@@ -19,6 +19,7 @@
 #include <formwork/kernel/cross_entropy.hpp>
 #include <formwork/kernel/dropout.hpp>
 #include <formwork/kernel/epilogue.hpp>
+#include <formwork/kernel/mix_heads.hpp>
 #include <formwork/kernel/normalize.hpp>
 #include <formwork/kernel/panel.hpp>
 #include <formwork/kernel/product.hpp>

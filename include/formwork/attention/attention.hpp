@@ -111,7 +111,8 @@ struct attention {
       part.backward(x, y, qkv, kept, turns, dy);
     };
     return output(with_parameters(heads, [&](const auto&... mixing) {
-      return record(y, std::move(backward), x, query.weight, query.bias, key.weight, key.bias, value.weight, value.bias, mixing...);
+      return record(y, std::move(backward), x, query.weight, query.bias, key.weight, key.bias, value.weight, value.bias,
+                    mixing...);
     }));
   }
 
@@ -226,9 +227,9 @@ struct attention {
                   const matrix<S>& dy) const {
       matrix<S> d(qkv.rows(), qkv.cols());
       const auto run = [&](const auto&... heads_gradient) {
-        attend_backward<S>(part_of(d, shape, 0), part_of(d, shape, 1), part_of(d, shape, 2), heads_gradient..., dy, y.value(), kept,
-                           part_of(qkv, shape, 0), part_of(qkv, shape, 1), part_of(qkv, shape, 2), x.batch(), x.batch(), shape,
-                           policies);
+        attend_backward<S>(part_of(d, shape, 0), part_of(d, shape, 1), part_of(d, shape, 2), heads_gradient..., dy,
+                           y.value(), kept, part_of(qkv, shape, 0), part_of(qkv, shape, 1), part_of(qkv, shape, 2),
+                           x.batch(), x.batch(), shape, policies);
       };
       if constexpr (separate_heads<heads_type>) {
         run();
