@@ -39,7 +39,7 @@ enum class head_tile { one, all };
 
 /// Heads that attend alone, as the kernel needs them: key_head(head, shape) is where the head's keys and values are.
 template <class H>
-concept separate_heads = H::tile == head_tile::one&& requires(const H& h, Index head, head_shape shape) {
+concept separate_heads = H::tile == head_tile::one && requires(const H& h, Index head, head_shape shape) {
   { h.key_head(head, shape) } -> std::same_as<Index>;
 };
 

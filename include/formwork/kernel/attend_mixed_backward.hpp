@@ -257,8 +257,8 @@ struct attend_mixed_backward_strip {
 /// Shapes    dq, dk, dv, dout as q, k, v, out; dmixing as the matrices; the others as in attend_forward.
 /// Numerics  as attend_backward; strips of mixed_rows queries are summed in their order within at most mixed_groups groups of a
 ///           sequence, groups and sequences in theirs.
-/// Cost      2.5 times the forward's products, 2.5 times its mixes and one more for the matrices' gradients; per thread two
-///           strips of mixed_rows × heads × keys; k and v packed both ways and up to mixed_groups copies of dk and dv.
+/// Cost      2.5 times the forward's products and 3.5 times its mixes; per thread two strips of mixed_rows × heads × keys; k
+///           and v packed both ways and up to mixed_groups copies of dk and dv.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Shazeer et al., 2003.02436.
 template <real S, class Policies>
