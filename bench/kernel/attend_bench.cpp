@@ -149,7 +149,8 @@ void bench::rows() {
   for (const Index key_heads : {8, 2, 1}) {
     constexpr Index longer = 2048;
     const fw::head_shape shape{8, key_heads, 64, 64};
-    const std::string tail = "causal/" + (key_heads == 8 ? "independent:8" : "grouped:8on" + std::to_string(key_heads)) + "/n:2048/d:64";
+    const std::string tail =
+        "causal/" + (key_heads == 8 ? "independent:8" : "grouped:8on" + std::to_string(key_heads)) + "/n:2048/d:64";
     const auto chosen = policies(fw::causal{}, fw::plain{}, fw::grouped{});
     const auto plain = policies<fw::causal>();
     bench::row("attend/forward/" + tail, {.flops = 4 * flops(8, 64)}, [=] {

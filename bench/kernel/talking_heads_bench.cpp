@@ -8,8 +8,8 @@
 
 #include "support/bench.hpp"
 
-// Counted: 2 n² d a head for q kᵀ, as much for the values, and 2 n² a pair of heads for each mix; causal counts the visible half;
-// the backward 2.5 times the products and 3 times the mixes.
+// Counted: 2 n² d a head for q kᵀ, as much for the values, and 2 n² a pair of heads for each mix; causal counts the visible
+// half; the backward 2.5 times the products and 3 times the mixes.
 
 namespace fw = formwork;
 using fw::Index;
@@ -37,7 +37,8 @@ struct inputs {
   }
   template <class Mask>
   auto policies() const {
-    return fw::attend_policies{Mask{}, fw::inv_sqrt{}, fw::plain{}, fw::softmax{}, fw::head_mixing<float>{score_mix, weight_mix}};
+    return fw::attend_policies{Mask{}, fw::inv_sqrt{}, fw::plain{}, fw::softmax{},
+                               fw::head_mixing<float>{score_mix, weight_mix}};
   }
   template <class Mask>
   void forward() {
@@ -57,11 +58,13 @@ auto both(Index n, Index heads, Index d) {
     fw::matrix<float> dq, dk, dv, dscores, dweights;
   };
   auto in = std::make_shared<inputs>(n, heads, d);
-  auto g = std::make_shared<gradients>(gradients{{n, heads * d}, {n, heads * d}, {n, heads * d}, {heads, heads}, {heads, heads}});
+  auto g = std::make_shared<gradients>(
+      gradients{{n, heads * d}, {n, heads * d}, {n, heads * d}, {heads, heads}, {heads, heads}});
   return [in, g] {
     in->forward<Mask>();
-    fw::attend_backward<float>(g->dq, g->dk, g->dv, fw::head_mixing_gradient<float>{g->dscores, g->dweights}, in->dout, in->out,
-                               in->kept, in->q, in->k, in->v, in->batch, in->batch, in->shape, in->policies<Mask>());
+    fw::attend_backward<float>(g->dq, g->dk, g->dv, fw::head_mixing_gradient<float>{g->dscores, g->dweights}, in->dout,
+                               in->out, in->kept, in->q, in->k, in->v, in->batch, in->batch, in->shape,
+                               in->policies<Mask>());
   };
 }
 
@@ -79,7 +82,8 @@ auto eigen_forward(Index n, Index heads, Index d) {
       dense& x = w[at(h)];
       x = in->score_mix(0, h) * s[0];
       for (Index a = 1; a < heads; ++a) x += in->score_mix(a, h) * s[at(a)];
-      if (!Mask::sees_ahead) x.template triangularView<Eigen::StrictlyUpper>().setConstant(-std::numeric_limits<float>::infinity());
+      if (!Mask::sees_ahead)
+        x.template triangularView<Eigen::StrictlyUpper>().setConstant(-std::numeric_limits<float>::infinity());
       x = (x.colwise() - x.rowwise().maxCoeff().eval()).array().exp();
       x.array().colwise() /= x.rowwise().sum().array().eval();
     }
@@ -96,12 +100,16 @@ template <class Mask>
 void mask_rows(const std::string& mask, double visible) {
   constexpr Index heads = 8, d = 64;
   for (const Index n : {1024, 2048, 4096, 8192}) {
-    const double pairs = visible * static_cast<double>(n * n), products = 4.0 * heads * d * pairs, mixes = 4.0 * heads * heads * pairs;
+    const double pairs = visible * static_cast<double>(n * n), products = 4.0 * heads * d * pairs,
+                 mixes = 4.0 * heads * heads * pairs;
     const std::string tail = mask + "/h:8/n:" + std::to_string(n) + "/d:64";
-    bench::row("talking_heads/forward/" + tail, {.flops = products + mixes}, [=] { return forward<Mask>(n, heads, d); });
-    bench::row("talking_heads/forward_backward/" + tail, {.flops = 3.5 * products + 4 * mixes}, [=] { return both<Mask>(n, heads, d); });
+    bench::row("talking_heads/forward/" + tail, {.flops = products + mixes},
+               [=] { return forward<Mask>(n, heads, d); });
+    bench::row("talking_heads/forward_backward/" + tail, {.flops = 3.5 * products + 4 * mixes},
+               [=] { return both<Mask>(n, heads, d); });
     if (n <= 2048)
-      bench::row("eigen/talking_heads/forward/" + tail, {.flops = products + mixes}, [=] { return eigen_forward<Mask>(n, heads, d); });
+      bench::row("eigen/talking_heads/forward/" + tail, {.flops = products + mixes},
+                 [=] { return eigen_forward<Mask>(n, heads, d); });
   }
 }
 

@@ -293,7 +293,7 @@ def rows(compiled):
     for backward in (False, True):
         for causal in (True, False):
             for n in (1024, 2048, 4096):
-                name = f"talking_heads/{'forward_backward' if backward else 'forward'}/{'causal' if causal else 'full'}/h:8/n:{n}/d:64"
+                name = f"talking_heads/forward{'_backward' if backward else ''}/{'causal' if causal else 'full'}/h:8/n:{n}/d:64"
                 yield name, lambda backward=backward, causal=causal, n=n: talking_heads(backward, causal, 8, n, 64)
         for n in (1024, 4096, 16384, 65536):
             name = f"linear_attend/{'forward_backward' if backward else 'forward'}/causal/heads:8/n:{n}/d:64"

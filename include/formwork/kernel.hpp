@@ -6,7 +6,7 @@
 ///   product          c = a b, a bᵀ, aᵀ b with epilogues (epilogue), split over threads into blocks (block_product) of
 ///                    register tiles (tile) on packed panels (panel)
 ///   symmetric_product  of what is known to be symmetric, at half the cost
-///   attend           softmax attention and its backward over a cache of keys and values, never n × n
+///   attend           softmax attention and its backward over a cache of keys and values, never n × n; heads alone or mixed
 ///   linear_attend    linear attention by chunks, its state and its backward, O(n)
 ///   cross_entropy    output projection, loss and both gradients in chunks, never tokens × vocab
 ///   scan             a diagonal state space in chunks and its backward (scan_tables: what a chunk does), by products in every
@@ -27,6 +27,7 @@
 #include <formwork/kernel/epilogue.hpp>
 #include <formwork/kernel/lane_product.hpp>
 #include <formwork/kernel/linear_attend.hpp>
+#include <formwork/kernel/mix_heads.hpp>
 #include <formwork/kernel/normalize.hpp>
 #include <formwork/kernel/orthogonalize.hpp>
 #include <formwork/kernel/panel.hpp>

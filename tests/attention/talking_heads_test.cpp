@@ -65,8 +65,9 @@ TEST_CASE("talking heads start as plain attention") {
 
 TEST_CASE("talking heads: with unequal heads each starts as the average of those it overlaps") {
   fw::rng random{1};
-  const auto m = talking<double>::make(fw::builder{.sizes = {.width = 24, .heads = 4, .key_width = 6, .head_width = 6}, .random = random},
-                                       fw::talking_heads<double>{.score_heads = 2, .value_heads = 3});
+  const auto m = talking<double>::make(
+      fw::builder{.sizes = {.width = 24, .heads = 4, .key_width = 6, .head_width = 6}, .random = random},
+      fw::talking_heads<double>{.score_heads = 2, .value_heads = 3});
   CHECK(m.query.out() == 12);
   CHECK(m.key.out() == 12);
   CHECK(m.value.out() == 18);
@@ -79,7 +80,9 @@ TEST_CASE("talking heads: with unequal heads each starts as the average of those
   }
 }
 
-TEST_CASE("talking heads: a layer that moves before the backward pass still gets its mixing gradients; frozen ones get none") {
+TEST_CASE(
+    "talking heads: a layer that moves before the backward pass still gets its mixing gradients; frozen ones get "
+    "none") {
   auto here = laws::make_mixer<talking<double>>(equal);
   here.heads.weight_mix.freeze();
   fw::tape<double> t;

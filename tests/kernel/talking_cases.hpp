@@ -85,13 +85,13 @@ struct talking_case {
                 {weight_mix.rows(), weight_mix.cols(), unread}};
     auto& [out, lse, dq, dk, dv] = r.plain;
     fw::attend_forward<S>(out, lse, q, k, v, batch, key_batch, shape, policies(chosen));
-    fw::attend_backward<S>(dq, dk, dv, fw::head_mixing_gradient<S>{r.dscores, r.dweights}, dout, out, lse, q, k, v, batch,
-                           key_batch, shape, policies(chosen));
+    fw::attend_backward<S>(dq, dk, dv, fw::head_mixing_gradient<S>{r.dscores, r.dweights}, dout, out, lse, q, k, v,
+                           batch, key_batch, shape, policies(chosen));
     return r;
   }
   talked<S> expect(const auto& chosen) const {
-    return oracle::talking_heads<S>(q, k, v, dout, batch, key_batch, shape, chosen.mask, chosen.scale, chosen.score, score_mix,
-                                    weight_mix);
+    return oracle::talking_heads<S>(q, k, v, dout, batch, key_batch, shape, chosen.mask, chosen.scale, chosen.score,
+                                    score_mix, weight_mix);
   }
 };
 

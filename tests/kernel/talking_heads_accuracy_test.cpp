@@ -19,8 +19,8 @@ fw::matrix<double> rows_of(Index rows, Index cols, const std::vector<double>& va
 /// The accuracy rule on outputs and gradients, in float and double.
 template <class Chosen>
 void check_case(const talking_case<float>& small, const Chosen& chosen) {
-  CAPTURE(small.batch.rows(), small.key_batch.rows(), small.shape.query_heads, small.shape.heads, small.shape.output_heads,
-          small.shape.key_width, small.shape.head_width);
+  CAPTURE(small.batch.rows(), small.key_batch.rows(), small.shape.query_heads, small.shape.heads,
+          small.shape.output_heads, small.shape.key_width, small.shape.head_width);
   const talking_case<double> wide(small);
   const auto exact = wide.expect(chosen), ours_wide = wide.run(chosen);
   const auto naive = small.expect(chosen), ours = small.run(chosen);
@@ -74,8 +74,7 @@ TEST_CASE("talking heads give the worked example to 1e-8") {
     one.v.fill(0);
     one.v(key, 0) = one.v(key, 1) = 1;
     const auto picked = one.run(mechanisms{fw::full{}, unscaled{}}).plain.out;
-    for (Index o = 0; o < 2; ++o)
-      CHECK(std::abs(picked(0, o) - used[o][static_cast<std::size_t>(key)]) < 1e-7);
+    for (Index o = 0; o < 2; ++o) CHECK(std::abs(picked(0, o) - used[o][static_cast<std::size_t>(key)]) < 1e-7);
   }
 }
 
@@ -122,7 +121,8 @@ TEST_CASE("talking heads are as accurate as the rule asks for any number of head
 
 TEST_CASE("talking heads are as accurate as the rule asks at any key and head width") {
   for (const Index key_width : {1, 8, 17, 64})
-    for (const Index head_width : {1, 16, 33, 80}) check_case(talking_case<float>(talking(2, 2, 3, key_width, head_width), {40}), causal);
+    for (const Index head_width : {1, 16, 33, 80})
+      check_case(talking_case<float>(talking(2, 2, 3, key_width, head_width), {40}), causal);
 }
 
 TEST_CASE("talking heads are as accurate as the rule asks over ragged batches and the keys of other sequences") {
@@ -132,7 +132,9 @@ TEST_CASE("talking heads are as accurate as the rule asks over ragged batches an
   check_case(talking_case<float>(talking(2, 2, 2, 4, 4), {1100}), causal);  // more than one group of strips
 }
 
-TEST_CASE("talking heads: a row that sees nothing gives zeros and zero gradients; no keys, no queries, nothing at all are no trouble") {
+TEST_CASE(
+    "talking heads: a row that sees nothing gives zeros and zero gradients; no keys, no queries, nothing at all are no "
+    "trouble") {
   const talking_case<float> one(talking(2, 3, 2, 8, 6), {40});
   const auto got = one.run(mechanisms{oracle::ahead_with_blind_rows{}}).plain;
   for (Index i = 1; i < 40; i += 3) {
@@ -154,7 +156,8 @@ TEST_CASE("talking heads: gradients match central differences to 1e-6, the mixin
     const auto got = one.run(chosen);
     const auto objective = [&] {
       fw::matrix<double> out(one.dout.rows(), one.dout.cols());
-      fw::attend_forward<double>(out, {}, one.q, one.k, one.v, one.batch, one.key_batch, one.shape, one.policies(chosen));
+      fw::attend_forward<double>(out, {}, one.q, one.k, one.v, one.batch, one.key_batch, one.shape,
+                                 one.policies(chosen));
       double sum = 0;
       for (Index i = 0; i < out.size(); ++i) sum += out.data()[i] * one.dout.data()[i];
       return sum;
@@ -178,8 +181,8 @@ TEST_CASE("talking heads: a continued gradient adds to what is there") {
   fw::matrix<float> dq(23, 10, 2.0f), dk(23, 10, 3.0f), dv(23, 12, 4.0f), dscores(2, 3), dweights(3, 2);
   constexpr auto more = fw::start::continued;
   fw::attend_backward<float>(dq, dk, dv, fw::head_mixing_gradient<float>{dscores, dweights}, one.dout, fresh.plain.out,
-                             fresh.plain.lse, one.q, one.k, one.v, one.batch, one.batch, one.shape, one.policies(causal), more,
-                             more, more);
+                             fresh.plain.lse, one.q, one.k, one.v, one.batch, one.batch, one.shape,
+                             one.policies(causal), more, more, more);
   for (Index i = 0; i < dq.size(); ++i) REQUIRE(dq.data()[i] == 2.0f + fresh.plain.dq.data()[i]);
   for (Index i = 0; i < dk.size(); ++i) REQUIRE(dk.data()[i] == 3.0f + fresh.plain.dk.data()[i]);
   for (Index i = 0; i < dv.size(); ++i) REQUIRE(dv.data()[i] == 4.0f + fresh.plain.dv.data()[i]);
@@ -194,5 +197,6 @@ TEST_CASE("talking heads: shapes that do not fit are refused with what they are 
   };
   CHECK_THROWS_WITH(call(narrow), ContainsSubstring("the output is (20 × 23); needs (20 × 24)"));
   one.weight_mix = fw::matrix<float>(3, 3, 0.0f);
-  CHECK_THROWS_WITH(call(out), ContainsSubstring("weights by (3 × 3); needs (2 × 3) for the heads of q and k and (3 × 4)"));
+  CHECK_THROWS_WITH(call(out),
+                    ContainsSubstring("weights by (3 × 3); needs (2 × 3) for the heads of q and k and (3 × 4)"));
 }

@@ -78,8 +78,8 @@ TEMPLATE_TEST_CASE("talking heads give the same bits every run and on 1, 2, 3 an
   fw::threads(before);
 }
 
-TEMPLATE_TEST_CASE("talking heads: a sequence alone has the bits it has in a ragged batch, outputs and all gradients", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("talking heads: a sequence alone has the bits it has in a ragged batch, outputs and all gradients",
+                   "", float, double) {
   const talking_case<TestType> all(talking(2, 3, 4, 20, 12), {130, 1, 9, 0, 500});
   const auto check = [&](const auto& chosen) {
     const auto whole = all.run(chosen).plain;
@@ -100,8 +100,8 @@ TEMPLATE_TEST_CASE("talking heads: a sequence alone has the bits it has in a rag
   check(mechanisms{fw::full{}});
 }
 
-TEMPLATE_TEST_CASE("talking heads: prefill in any split, then single steps, equals the full forward bit for bit", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("talking heads: prefill in any split, then single steps, equals the full forward bit for bit", "",
+                   float, double) {
   constexpr Index longest = 2 * fw::mixed_key_block + 3;
   const talking_case<TestType> all(talking(3, 4, 2, 20, 12), {longest, 5, 200});
   SECTION("two whole key blocks, then steps") {
@@ -110,7 +110,8 @@ TEMPLATE_TEST_CASE("talking heads: prefill in any split, then single steps, equa
     check_splits(all, window, calls);
   }
   SECTION("ends inside panels, tiles and blocks") {
-    const std::vector<std::vector<Index>> calls = {{1, 1, 199}, {46, 3, 0}, {2, 0, 1}, {144, 0, 0}, {1, 1, 0}, {193, 0, 0}};
+    const std::vector<std::vector<Index>> calls = {{1, 1, 199}, {46, 3, 0}, {2, 0, 1},
+                                                   {144, 0, 0}, {1, 1, 0},  {193, 0, 0}};
     check_splits(all, causal, calls);
     check_splits(all, window, calls);
   }
@@ -133,20 +134,24 @@ TEMPLATE_TEST_CASE("talking heads give the same bits at 16 buffer offsets and an
     shifted<S> q(one.q, offset, gap), k(one.k, 15 - offset, gap), v(one.v, offset), dout(one.dout, 15 - offset),
         out(expected.plain.out, offset), lse(expected.plain.lse, offset, gap), dq(expected.plain.dq, 15 - offset),
         dk(expected.plain.dk, offset), dv(expected.plain.dv, offset, gap), score_mix(one.score_mix, offset, gap),
-        weight_mix(one.weight_mix, 15 - offset), dscores(expected.dscores, offset), dweights(expected.dweights, offset, gap);
+        weight_mix(one.weight_mix, 15 - offset), dscores(expected.dscores, offset),
+        dweights(expected.dweights, offset, gap);
     const fw::attend_policies chosen{fw::causal{}, fw::inv_sqrt{}, fw::plain{}, fw::softmax{},
                                      fw::head_mixing<S>{score_mix.view(), weight_mix.view()}};
-    fw::attend_forward<S>(out.view(), lse.view(), q.view(), k.view(), v.view(), one.batch, one.batch, one.shape, chosen);
-    fw::attend_backward<S>(dq.view(), dk.view(), dv.view(), fw::head_mixing_gradient<S>{dscores.view(), dweights.view()},
-                           dout.view(), out.view(), lse.view(), q.view(), k.view(), v.view(), one.batch, one.batch, one.shape,
-                           chosen);
+    fw::attend_forward<S>(out.view(), lse.view(), q.view(), k.view(), v.view(), one.batch, one.batch, one.shape,
+                          chosen);
+    fw::attend_backward<S>(dq.view(), dk.view(), dv.view(),
+                           fw::head_mixing_gradient<S>{dscores.view(), dweights.view()}, dout.view(), out.view(),
+                           lse.view(), q.view(), k.view(), v.view(), one.batch, one.batch, one.shape, chosen);
     CAPTURE(offset);
-    CHECK(cases::same_bits({{out.copy(), lse.copy(), dq.copy(), dk.copy(), dv.copy()}, dscores.copy(), dweights.copy()}, expected));
+    CHECK(cases::same_bits({{out.copy(), lse.copy(), dq.copy(), dk.copy(), dv.copy()}, dscores.copy(), dweights.copy()},
+                           expected));
   }
 }
 
-TEMPLATE_TEST_CASE("talking heads: a masked key or value changes no bit of an output or a gradient, be it NaN or infinite", "", float,
-                   double) {
+TEMPLATE_TEST_CASE(
+    "talking heads: a masked key or value changes no bit of an output or a gradient, be it NaN or infinite", "", float,
+    double) {
   using S = TestType;
   const auto check = [](const auto& chosen, Index n, Index poisoned) {
     const talking_case<S> clean(talking(2, 3, 2, 20, 12), {n});

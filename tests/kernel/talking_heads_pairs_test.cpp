@@ -18,7 +18,8 @@ void each_triple(F f) {
   const std::tuple scales{fw::inv_sqrt{}, oracle::by_visible_keys{}};
   const std::tuple scores{fw::plain{}, fw::softcap{3}, oracle::squashed_recency{}};
   const auto each = [](const auto& all, auto g) { std::apply([&](const auto&... one) { (g(one), ...); }, all); };
-  each(masks, [&](auto mask) { each(scales, [&](auto scale) { each(scores, [&](auto score) { f(mask, scale, score); }); }); });
+  each(masks,
+       [&](auto mask) { each(scales, [&](auto scale) { each(scores, [&](auto score) { f(mask, scale, score); }); }); });
 }
 
 }  // namespace

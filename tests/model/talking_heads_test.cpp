@@ -9,8 +9,9 @@ using namespace small;
 
 namespace {
 
-using layer = fw::block<float, fw::pre_norm<fw::rms_norm>, fw::attention<float, fw::causal, fw::rope<>, fw::talking_heads<float>>,
-                        fw::gated_mlp<float, fw::silu>>;
+using layer =
+    fw::block<float, fw::pre_norm<fw::rms_norm>, fw::attention<float, fw::causal, fw::rope<>, fw::talking_heads<float>>,
+              fw::gated_mlp<float, fw::silu>>;
 using talker = fw::language_model<float, layer>;
 
 talker make_talker(std::uint64_t seed) {
@@ -35,7 +36,8 @@ void train(talker& model, auto& optimizer, int steps) {
 
 TEST_CASE("a language model of talking heads routes its mixing matrices to the rule of their role") {
   auto model = make_talker(1);
-  const fw::matrix<float> scores(mixing_of(model).score_mix.value()), query(std::get<0>(model.layers.layers[1]).mix.query.weight.value());
+  const fw::matrix<float> scores(mixing_of(model).score_mix.value()),
+      query(std::get<0>(model.layers.layers[1]).mix.query.weight.value());
   fw::optimizer only_matrices(fw::when(fw::role::matrix, fw::sgd{.rate = 0.1}), fw::otherwise(fw::sgd{.rate = 0}));
   train(model, only_matrices, 2);
   CHECK(same_bits(mixing_of(model).score_mix.value(), scores));

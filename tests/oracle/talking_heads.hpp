@@ -37,10 +37,10 @@ void add_outer(fw::matrix<S>& m, const rows_of_heads<S>& in, const rows_of_heads
 }
 
 template <class S, class Mask, class Scale, class Score>
-talked<S> talking_heads(const fw::matrix<S>& q, const fw::matrix<S>& k, const fw::matrix<S>& v, const fw::matrix<S>& dout,
-                        const fw::sequences& batch, const fw::sequences& key_batch, fw::head_shape shape, const Mask& mask,
-                        const Scale& scale, const Score& score, const fw::matrix<S>& score_mix,
-                        const fw::matrix<S>& weight_mix) {
+talked<S> talking_heads(const fw::matrix<S>& q, const fw::matrix<S>& k, const fw::matrix<S>& v,
+                        const fw::matrix<S>& dout, const fw::sequences& batch, const fw::sequences& key_batch,
+                        fw::head_shape shape, const Mask& mask, const Scale& scale, const Score& score,
+                        const fw::matrix<S>& score_mix, const fw::matrix<S>& weight_mix) {
   const Index d = shape.key_width, w = shape.head_width;
   talked<S> r{{{q.rows(), shape.output_heads * w, S(0)},
                {q.rows(), shape.heads, -std::numeric_limits<S>::infinity()},
@@ -96,7 +96,8 @@ talked<S> talking_heads(const fw::matrix<S>& q, const fw::matrix<S>& k, const fw
       for (std::size_t h = 0; h < dscores.size(); ++h) {
         S total = 0;
         for (std::size_t j = 0; j < seen.size(); ++j) total += weights[h][j] * dscores[h][j];
-        for (std::size_t j = 0; j < seen.size(); ++j) dscores[h][j] = weights[h][j] * (dscores[h][j] - total) * slopes[h][j];
+        for (std::size_t j = 0; j < seen.size(); ++j)
+          dscores[h][j] = weights[h][j] * (dscores[h][j] - total) * slopes[h][j];
       }
       add_outer(r.dscores, dots, dscores);
       const auto ddots = mixed(dscores, score_mix, true);

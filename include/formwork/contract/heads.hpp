@@ -28,8 +28,10 @@ struct head_shape {
 inline head_shape shape_of_heads(const sizes& z) {
   require(z.heads > 0, "attention: heads is ", z.heads, "; needs > 0");
   require((z.key_width > 0 && z.head_width > 0) || z.width % z.heads == 0, "attention: width ", z.width,
-          " is not divisible by heads ", z.heads, "; needs width = heads · key_width, or both key_width and head_width given");
-  return {z.heads, z.heads, z.key_width > 0 ? z.key_width : z.width / z.heads, z.head_width > 0 ? z.head_width : z.width / z.heads};
+          " is not divisible by heads ", z.heads,
+          "; needs width = heads · key_width, or both key_width and head_width given");
+  return {z.heads, z.heads, z.key_width > 0 ? z.key_width : z.width / z.heads,
+          z.head_width > 0 ? z.head_width : z.width / z.heads};
 }
 
 /// What one strip of the kernel holds: the scores of one head, or those of all heads side by side, where heads meet.
@@ -65,7 +67,8 @@ inline constexpr bool mixes_heads<head_mixing<S>> = true;
 
 /// What the kernel takes in the place of heads.
 template <class H>
-concept kernel_heads = policy<H> && std::same_as<typename H::plugs_into, slot::heads> && (separate_heads<H> || mixes_heads<H>);
+concept kernel_heads = policy<H> && std::same_as<typename H::plugs_into, slot::heads> &&
+    (separate_heads<H> || mixes_heads<H>);
 
 /// How many heads of each kind there are, who reads whose keys, and whether heads mix.
 ///
@@ -74,10 +77,11 @@ concept kernel_heads = policy<H> && std::same_as<typename H::plugs_into, slot::h
 ///   key_head(head, shape)  for head_tile::one: the keys and values a head reads
 ///   create(shape), mixing()  for head_tile::all: makes the parameters, which fields() lists; views of them for the kernel
 template <class H>
-concept heads_policy = policy<H> && std::same_as<typename H::plugs_into, slot::heads> && requires(const H& h, const sizes& z) {
-  { head_tile{H::tile} };
+concept heads_policy = policy<H> && std::same_as<typename H::plugs_into, slot::heads> &&
+    requires(const H& h, const sizes& z) {
+  {head_tile{H::tile}};
   { h.shape(z) } -> std::same_as<head_shape>;
-} && (separate_heads<H> || requires(H& h, head_shape shape) {
+} &&(separate_heads<H> || requires(H & h, head_shape shape) {
   h.create(shape);
   { h.mixing() } -> kernel_heads;
 });

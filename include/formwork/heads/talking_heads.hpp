@@ -9,7 +9,8 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// Talking heads: learned matrices mix the heads before and after the softmax.
 ///
-///   J_a = q_a k_aᵀ scale,  L_h = Σ_a J_a Λ_l(a, h),  W_h = weights(mask(formula(L_h))),  U_o = Σ_h W_h Λ_w(h, o),  y_o = U_o v_o
+///   J_a = q_a k_aᵀ scale,  L_h = Σ_a J_a Λ_l(a, h),  W_h = weights(mask(formula(L_h))),
+///   U_o = Σ_h W_h Λ_w(h, o),  y_o = U_o v_o
 ///
 /// Shapes    Λ_l (score_heads × heads), Λ_w (heads × value_heads); q, k have score_heads, v and the output value_heads heads.
 /// Units     rows of U_o sum to Σ_h Λ_w(h, o), 1 at the start.
@@ -25,17 +26,17 @@ struct talking_heads {
   using scalar = S;
   static constexpr head_tile tile = head_tile::all;
 
-  Index score_heads = 0;     ///< of queries and keys; 0: heads
-  Index value_heads = 0;     ///< of values and outputs; 0: heads
-  parameter<S> score_mix{};  ///< Λ_l
+  Index score_heads = 0;      ///< of queries and keys; 0: heads
+  Index value_heads = 0;      ///< of values and outputs; 0: heads
+  parameter<S> score_mix{};   ///< Λ_l
   parameter<S> weight_mix{};  ///< Λ_w
 
   head_shape shape(const sizes& z) const {
     head_shape r = shape_of_heads(z);
     if (score_heads > 0) r.query_heads = r.key_heads = score_heads;
     if (value_heads > 0) r.value_heads = r.output_heads = value_heads;
-    require(z.key_heads == 0 || z.key_heads == r.key_heads, "attention: talking heads have keys of their own, ", r.key_heads,
-            " heads of them, but sizes.key_heads is ", z.key_heads, "; leave it 0");
+    require(z.key_heads == 0 || z.key_heads == r.key_heads, "attention: talking heads have keys of their own, ",
+            r.key_heads, " heads of them, but sizes.key_heads is ", z.key_heads, "; leave it 0");
     return r;
   }
   void create(const head_shape& shape) {

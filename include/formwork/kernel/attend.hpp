@@ -2,7 +2,7 @@
 #pragma once
 
 /// Attention: the keys and values it has seen (cache), what both directions are made of (attend_strip), and attend_forward
-/// beside attend_backward.
+/// beside attend_backward; the same where heads mix (attend_mixed_*, on mix_heads).
 #include <formwork/kernel/attend_backward.hpp>
 #include <formwork/kernel/attend_forward.hpp>
 #include <formwork/kernel/attend_mixed_backward.hpp>

@@ -71,7 +71,8 @@ struct attend_forward_block {
                                     panels + seen.block.first * shape.key_width, shape.key_width);
     if constexpr (!leaves_scores<std::remove_cvref_t<decltype(policies.score)>>)
       for (Index i = 0; i < seen.queries; ++i)
-        apply_formula<S>(policies, scores + i * key_block, lanes_in_use, seen.block.first, seen.first.position + i, head, shape.heads);
+        apply_formula<S>(policies, scores + i * key_block, lanes_in_use, seen.block.first, seen.first.position + i,
+                         head, shape.heads);
     if (cover == coverage::some || lanes_in_use.last > hull.last)
       for (Index i = 0; i < seen.queries; ++i)
         each_gap(seen.spans(i), lanes_in_use, [row = scores + i * key_block](index_range gap) {
@@ -145,8 +146,8 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
 
 /// The same for whole sequences, whose keys and values are rows beside the queries.
 ///
-/// Shapes    k (key rows × key_heads · key_width), v (key rows × value_heads · head_width); key_batch is the queries' own batch,
-///           but for attention to other sequences.
+/// Shapes    k (key rows × key_heads · key_width), v (key rows × value_heads · head_width); key_batch is the queries' own
+///           batch, but for attention to other sequences.
 template <real S, class Policies>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v,
                     const sequences& batch, const sequences& key_batch, head_shape shape, const Policies& policies) {

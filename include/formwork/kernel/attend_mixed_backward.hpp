@@ -4,13 +4,9 @@
 #include <formwork/core/reduce.hpp>
 #include <formwork/kernel/attend_backward.hpp>
 #include <formwork/kernel/attend_mixed_forward.hpp>
+#include <formwork/kernel/mixed_gradient_sums.hpp>
 
 namespace formwork::inline FORMWORK_ABI {
-
-/// The strips of a long sequence are dealt to a fixed number of groups, each with sums of dk and dv of its own: threads can
-/// share a sequence, and the order of every sum depends on its length alone.
-inline constexpr Index mixed_groups = 4, mixed_group_rows = 512;
-inline Index mixed_groups_of(Index queries) { return std::clamp<Index>(queries / mixed_group_rows, 1, mixed_groups); }
 
 /// The scratch of one thread: a strip's queries and output gradients, packed once; for every block of keys the scores and the
 /// gradients of the weights of all heads; one block's weights before and after the mix.
@@ -29,7 +25,8 @@ struct attend_mixed_backward_room {
     };
     const Index blocks = (keys + mixed_key_block - 1) / mixed_key_block, step = head_step<S, mixed_rows>;
     const Index key = mixed_rows * padded<S>(shape.key_width), value = mixed_rows * padded<S>(shape.head_width);
-    q_strips = take(shape.query_heads * key), q_rows = take(shape.query_heads * key), dq = take(shape.query_heads * key);
+    q_strips = take(shape.query_heads * key), q_rows = take(shape.query_heads * key),
+    dq = take(shape.query_heads * key);
     dout_strips = take(shape.output_heads * value), dout_rows = take(shape.output_heads * value);
     totals = take(shape.heads * mixed_rows), weight_totals = take(shape.heads * mixed_rows);
     scores = take(blocks * shape.query_heads * step), gradients = take(blocks * shape.heads * step);
@@ -39,89 +36,9 @@ struct attend_mixed_backward_room {
   }
 };
 
-/// What the strips of one group add to: dk [head][key][padded width], dv likewise, and the gradients of the mixing matrices.
-template <real S>
-struct mixed_group_sums {
-  S *dk, *dv;
-  double *scores, *weights;
-};
-
-/// Those of all groups, zero at first, and their delivery.
-template <real S>
-class mixed_gradient_sums {
- public:
-  struct one {
-    Index sequence, number, count;  ///< group `number` of `count` of its sequence
-  };
-
-  mixed_gradient_sums(const sequences& queries, const sequences& keys, head_shape shape) : keys_(keys), shape_(shape) {
-    Index numbers = 0;
-    for (Index s = 0; s < queries.count(); ++s) {
-      const Index count = mixed_groups_of(queries.length(s));
-      for (Index g = 0; g < count; ++g, numbers += size(s)) groups_.push_back({s, g, count}), offsets_.push_back(numbers);
-    }
-    numbers_ = matrix<S>(1, numbers, S(0));
-    mixing_ = matrix<double>(count(), mixing_size(), 0.0);
-  }
-
-  Index count() const { return static_cast<Index>(groups_.size()); }
-  one group(Index task) const { return groups_[static_cast<std::size_t>(task)]; }
-  mixed_group_sums<S> of(Index task) {
-    S* dk = at(task);
-    double* scores = mixing_.row(task);
-    return {dk, dk + shape_.key_heads * key_size(group(task).sequence), scores, scores + shape_.query_heads * shape_.heads};
-  }
-
-  /// Groups are added in order.
-  void deliver_keys(view<S> dk, view<S> dv, start dk_start, start dv_start) {
-    const Index heads = shape_.key_heads + shape_.value_heads;
-    parallel_for(count() * heads, [&](Index task) {
-      const Index first = task / heads, h = task % heads;
-      const auto [s, number, groups] = group(first);
-      if (number != 0) return;
-      const bool key = h < shape_.key_heads;
-      const Index o = key ? h : h - shape_.key_heads, width = key ? shape_.key_width : shape_.head_width;
-      const Index each = key ? key_size(s) : value_size(s);
-      const auto sum_of = [&](Index g) { return (key ? of(first + g).dk : of(first + g).dv) + o * each; };
-      S* total = sum_of(0);
-      for (Index g = 1; g < groups; ++g)
-        for (Index j = 0; j < each; j += lanes<S>) (pack<S>::load(total + j) + pack<S>::load(sum_of(g) + j)).store(total + j);
-      deliver_gradient<S>((key ? dk : dv).rows(keys_.first(s), keys_.length(s)).cols(o * width, width), key ? dk_start : dv_start,
-                          total, padded<S>(width), nullptr);
-    });
-  }
-
-  void deliver_mixing(head_mixing_gradient<S> to, double unit) const {
-    const Index scores = to.scores.size();
-    for (Index c = 0; c < mixing_size(); ++c) {
-      double total = 0;
-      for (Index task = 0; task < count(); ++task) total += mixing_(task, c);
-      if (c < scores)
-        to.scores(c / to.scores.cols(), c % to.scores.cols()) = static_cast<S>(total * unit);
-      else
-        to.weights((c - scores) / to.weights.cols(), (c - scores) % to.weights.cols()) = static_cast<S>(total);
-    }
-  }
-
- private:
-  Index whole_keys(Index s) const { return (keys_.length(s) + strip_rows - 1) / strip_rows * strip_rows; }
-  Index key_size(Index s) const { return whole_keys(s) * padded<S>(shape_.key_width); }
-  Index value_size(Index s) const { return whole_keys(s) * padded<S>(shape_.head_width); }
-  Index size(Index s) const { return shape_.key_heads * key_size(s) + shape_.value_heads * value_size(s); }
-  Index mixing_size() const { return shape_.heads * (shape_.query_heads + shape_.output_heads); }
-  S* at(Index task) { return numbers_.data() + offsets_[static_cast<std::size_t>(task)]; }
-
-  const sequences& keys_;
-  head_shape shape_;
-  pooled_vector<one> groups_;
-  pooled_vector<Index> offsets_;
-  matrix<S> numbers_;
-  matrix<double> mixing_;
-};
-
-/// The backward of one strip of queries, all heads. The first pass over the keys computes scores J and gradients dU = dO vᵀ, keeps
-/// J and dW = dU Λ_wᵀ, and sums each row's W · dW, which needs all keys: Σ dO · O is the sum of the mixed weights', not of one
-/// head's. The second has the scores' gradients:
+/// The backward of one strip of queries, all heads. The first pass over the keys computes scores J and gradients dU = dO vᵀ,
+/// keeps J and dW = dU Λ_wᵀ, and sums each row's W · dW, which needs all keys: Σ dO · O is the sum of the mixed weights', not
+/// of one head's. The second has the scores' gradients:
 ///   dL = W (dW - Σ W dW),  dJ = dL Λ_lᵀ,  dq += dJ k,  dk += dJᵀ q,  dv += Uᵀ dO,  dΛ_l += J dLᵀ,  dΛ_w += W dUᵀ.
 template <real S, class Policies>
 struct attend_mixed_backward_strip {
@@ -143,11 +60,13 @@ struct attend_mixed_backward_strip {
   /// Makes dq in the room, continues the sums.
   void run() {
     begin();
-    each_seen_block<stride>(policies.mask, first, q.rows(), [&](const auto& seen, coverage cover) { weigh(seen, cover); });
+    each_seen_block<stride>(policies.mask, first, q.rows(),
+                            [&](const auto& seen, coverage cover) { weigh(seen, cover); });
     if constexpr (weights_sum_to_one<std::remove_cvref_t<decltype(policies.weights)>>)
       for (Index r = 0; r < shape.heads * Rows; ++r)
         if (room.weight_totals[r] != S(0)) room.totals[r] /= room.weight_totals[r];
-    each_seen_block<stride>(policies.mask, first, q.rows(), [&](const auto& seen, coverage cover) { pass_back(seen, cover); });
+    each_seen_block<stride>(policies.mask, first, q.rows(),
+                            [&](const auto& seen, coverage cover) { pass_back(seen, cover); });
     collect(sums.scores, room.score_sums, shape.query_heads * shape.heads);
     collect(sums.weights, room.weight_sums, shape.heads * shape.output_heads);
   }
@@ -183,7 +102,8 @@ struct attend_mixed_backward_strip {
     std::fill_n(room.weight_sums, shape.heads * shape.output_heads * lanes<S>, S(0));
   }
 
-  /// The hull in whole packs and whole strips of keys. What lies in it and is not seen is set to zero at every stage, NaN or not.
+  /// The hull in whole packs and whole strips of keys. What lies in it and is not seen is set to zero at every stage, NaN or
+  /// not.
   static index_range whole(index_range hull) {
     constexpr Index unit = std::max<Index>(lanes<S>, strip_rows);
     return {hull.first / strip_rows * strip_rows, (hull.last + unit - 1) / unit * unit};
@@ -199,10 +119,12 @@ struct attend_mixed_backward_strip {
     S *scores = scores_of(seen), *gradients = gradients_of(seen);
     for (Index a = 0; a < shape.query_heads; ++a)
       score_strip<S, Rows, stride>(scores + a * step, hull, room.q_strips + a * Rows * shape.key_width,
-                                   keys.panels(first.sequence, a) + seen.block.first * shape.key_width, shape.key_width);
+                                   keys.panels(first.sequence, a) + seen.block.first * shape.key_width,
+                                   shape.key_width);
     for (Index o = 0; o < shape.output_heads; ++o)
       score_strip<S, Rows, stride>(room.mixed + o * step, hull, room.dout_strips + o * Rows * shape.head_width,
-                                   turned.panels(first.sequence, o) + seen.block.first * shape.head_width, shape.head_width);
+                                   turned.panels(first.sequence, o) + seen.block.first * shape.head_width,
+                                   shape.head_width);
     const bool gaps = cover == coverage::some || in_use.last > hull.last;
     const Index packs = in_use.size() / lanes<S>, outs = shape.output_heads;
     for (Index i = 0; i < q.rows(); ++i) {
@@ -234,7 +156,8 @@ struct attend_mixed_backward_strip {
         room.totals[h * Rows + i] += sum(total);
         room.weight_totals[h * Rows + i] += sum(weight_total);
       }
-      multiply_heads<S>(room.weight_sums, room.weights + at, shape.heads, room.mixed + at, outs, step, packs, outs * lanes<S>);
+      multiply_heads<S>(room.weight_sums, room.weights + at, shape.heads, room.mixed + at, outs, step, packs,
+                        outs * lanes<S>);
     }
   }
 
@@ -255,7 +178,8 @@ struct attend_mixed_backward_strip {
       mix_scores(scores, at, packs);
       for (Index h = 0; h < shape.heads; ++h)
         for (Index j = in_use.first; j < in_use.last; j += lanes<S>)
-          slope(room.weights + h * step + i * stride + j, gradients + h * step + i * stride + j, h, i, seen.block.first + j);
+          slope(room.weights + h * step + i * stride + j, gradients + h * step + i * stride + j, h, i,
+                seen.block.first + j);
       if (gaps) {
         clear_gaps(room.weights + i * stride, shape.heads, seen.spans(i), in_use);
         clear_gaps(gradients + i * stride, shape.heads, seen.spans(i), in_use);
@@ -302,13 +226,15 @@ struct attend_mixed_backward_strip {
     S* dq = room.dq + a * Rows * k.stride;
     const S* rows = k.rows + seen.block.first * k.stride;
     if (cover == coverage::all || k.finite[seen.block.first / key_block])
-      accumulate<S, Rows, stride, 1>(dq, k.stride, nullptr, hull.size(), dscores + hull.first, rows + hull.first * k.stride);
+      accumulate<S, Rows, stride, 1>(dq, k.stride, nullptr, hull.size(), dscores + hull.first,
+                                     rows + hull.first * k.stride);
     else
       accumulate_seen<S, stride>(dq, k.stride, nullptr, seen, dscores, rows);
   }
 
   /// to(j, :) += Σ_i weight(i, j) rows(i, :). 0 · NaN is NaN: a query that is not finite must not reach keys it does not see.
-  void add_key_gradient(S* to, Index width, const auto& seen, coverage cover, index_range hull, const S* weight, const S* rows) {
+  void add_key_gradient(S* to, Index width, const auto& seen, coverage cover, index_range hull, const S* weight,
+                        const S* rows) {
     to += seen.block.first * width;
     if (cover == coverage::all || all_finite(rows, q.rows() * width)) {
       for (Index j = hull.first / strip_rows * strip_rows; j < hull.last; j += strip_rows)
@@ -331,16 +257,16 @@ struct attend_mixed_backward_strip {
 /// Shapes    dq, dk, dv, dout as q, k, v, out; dmixing as the matrices; the others as in attend_forward.
 /// Numerics  as attend_backward; strips of mixed_rows queries are summed in their order within at most mixed_groups groups of a
 ///           sequence, groups and sequences in theirs.
-/// Cost      2.5 times the forward's products and 3 times its mixes; per thread two strips of mixed_rows × heads × keys; k and v
-///           packed both ways and up to mixed_groups copies of dk and dv.
+/// Cost      2.5 times the forward's products and 3.5 times its mixes; per thread two strips of mixed_rows × heads × keys; k
+///           and v packed both ways and up to mixed_groups copies of dk and dv.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Shazeer et al., 2003.02436.
 template <real S, class Policies>
   requires mixes_heads<decltype(Policies::heads)>
-void attend_backward(view<S> dq, view<S> dk, view<S> dv, head_mixing_gradient<S> dmixing, const_view<S> dout, const_view<S> out,
-                     const_view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
-                     const sequences& key_batch, head_shape shape, const Policies& policies, start dq_start = start::fresh,
-                     start dk_start = start::fresh, start dv_start = start::fresh) {
+void attend_backward(view<S> dq, view<S> dk, view<S> dv, head_mixing_gradient<S> dmixing, const_view<S> dout,
+                     const_view<S> out, const_view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v,
+                     const sequences& batch, const sequences& key_batch, head_shape shape, const Policies& policies,
+                     start dq_start = start::fresh, start dk_start = start::fresh, start dv_start = start::fresh) {
   check_attend<S>("attend_backward", out, kept, q, batch, shape, policies.heads);
   check_attend<S>("attend_backward", dout, kept, dq, batch, shape, policies.heads);
   check_attend<S>("attend_backward", dout, kept, dq, batch, shape, head_mixing<S>{dmixing.scores, dmixing.weights});

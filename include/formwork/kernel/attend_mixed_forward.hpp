@@ -4,6 +4,10 @@
 #include <formwork/kernel/attend_strip.hpp>
 #include <formwork/kernel/mix_heads.hpp>
 
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
 namespace formwork::inline FORMWORK_ABI {
 
 /// Queries of a strip that holds all heads, where there are more than one.
@@ -49,13 +53,15 @@ struct attend_mixed_forward_strip {
   view<const S> q;   ///< (queries × query_heads · key_width)
   const S* factor;   ///< of each query
   attend_mixed_forward_room<S> room;
-  row* state;        ///< [head][Rows]
+  row* state;  ///< [head][Rows]
 
   void run(view<S> out, S* kept, Index kept_stride) {
     begin();
-    each_seen_block<stride>(policies.mask, first, q.rows(), [&](const auto& seen, coverage cover) { weigh(seen, cover); });
+    each_seen_block<stride>(policies.mask, first, q.rows(),
+                            [&](const auto& seen, coverage cover) { weigh(seen, cover); });
     finish(kept, kept_stride);
-    each_seen_block<stride>(policies.mask, first, q.rows(), [&](const auto& seen, coverage cover) { add_values(seen, cover); });
+    each_seen_block<stride>(policies.mask, first, q.rows(),
+                            [&](const auto& seen, coverage cover) { add_values(seen, cover); });
     for (Index o = 0; o < shape.output_heads; ++o)
       deliver(out.cols(o * shape.head_width, shape.head_width), room.sum + o * Rows * value_stride());
   }
@@ -68,7 +74,8 @@ struct attend_mixed_forward_strip {
 
   void begin() {
     for (Index a = 0; a < shape.query_heads; ++a)
-      pack_queries<S, Rows>(room.queries + a * Rows * shape.key_width, q.cols(a * shape.key_width, shape.key_width), factor);
+      pack_queries<S, Rows>(room.queries + a * Rows * shape.key_width, q.cols(a * shape.key_width, shape.key_width),
+                            factor);
     for (Index i = 0; i < queries(); ++i) {
       const Index visible = policies.mask.count({first.position + i, first.keys, first.sequence});
       for (Index h = 0; h < shape.heads; ++h) state[h * Rows + i] = policies.weights.template begin<S>(visible);
@@ -83,7 +90,8 @@ struct attend_mixed_forward_strip {
     const index_range in_use{hull.first, hull.first + padded<S>(hull.size())};
     for (Index a = 0; a < shape.query_heads; ++a)
       score_strip<S, Rows, stride>(room.tile + a * step, hull, room.queries + a * Rows * shape.key_width,
-                                   cache.panels(first.sequence, a) + seen.block.first * shape.key_width, shape.key_width);
+                                   cache.panels(first.sequence, a) + seen.block.first * shape.key_width,
+                                   shape.key_width);
     const bool gaps = cover == coverage::some || in_use.last > hull.last;
     for (Index i = 0; i < queries(); ++i) {
       const Index at = i * stride + hull.first, packs = in_use.size() / lanes<S>;
@@ -130,7 +138,8 @@ struct attend_mixed_forward_strip {
     const Index packs = padded<S>(hull.size()) / lanes<S>, outs = shape.output_heads;
     for (Index i = 0; i < queries(); ++i) {
       for (Index h = 0; h < shape.heads; ++h)
-        for (Index o = 0; o < outs; ++o) room.mix[h * outs + o] = policies.heads.weights(h, o) * rescale_of(b)[h * Rows + i];
+        for (Index o = 0; o < outs; ++o)
+          room.mix[h * outs + o] = policies.heads.weights(h, o) * rescale_of(b)[h * Rows + i];
       const Index at = i * stride + hull.first;
       mix_heads<S>(room.tile + at, outs, strip_of(b) + at, shape.heads, step, room.mix, outs, 1, packs);
     }
@@ -169,8 +178,8 @@ template <real S, class Policies>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_cache<S>& cache, const sequences& batch,
                     head_shape shape, const Policies& policies) {
   check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads);
-  require(cache.count() == batch.count(), "attend_forward: ", batch.count(), " sequences of queries but ", cache.count(),
-          " of keys; needs as many");
+  require(cache.count() == batch.count(), "attend_forward: ", batch.count(), " sequences of queries but ",
+          cache.count(), " of keys; needs as many");
   const row_factors<S> factors(
       batch, [&](Index s) { return cache.length(s); }, shape, policies);
   Index longest = 0;

@@ -162,7 +162,8 @@ void accumulate_seen(S* sum, Index width, const S* factor, const auto& seen, con
     const S* once = factor ? factor + i : nullptr;
     for (const index_range span : seen.spans(i)) {
       if (span.empty()) continue;
-      accumulate<S, 1, Stride, 1>(sum + i * width, width, once, span.size(), a + i * Stride + span.first, b + span.first * width);
+      accumulate<S, 1, Stride, 1>(sum + i * width, width, once, span.size(), a + i * Stride + span.first,
+                                  b + span.first * width);
       once = nullptr;
     }
   }
@@ -183,7 +184,8 @@ void each_gap(const key_spans& spans, index_range within, F f) {
 
 /// The formula of one row's scores of the keys first_key + keys, and the unit of the weights.
 template <real S, class Policies>
-void apply_formula(const Policies& policies, S* scores, index_range keys, Index first_key, Index position, Index head, Index heads) {
+void apply_formula(const Policies& policies, S* scores, index_range keys, Index first_key, Index position, Index head,
+                   Index heads) {
   using P = pack<S>;
   const P unit(policies.weights.score_unit);
   for (Index j = keys.first; j < keys.last; j += P::size) {
@@ -222,8 +224,10 @@ void check_attend(const char* name, view<const S> out, view<const S> kept, view<
   if constexpr (separate_heads<std::remove_cvref_t<decltype(heads)>>) {
     bool fits = shape.heads > 0 && shape.key_heads > 0 && shape.heads % shape.key_heads == 0;
     for (Index h = 0; fits && h < shape.heads; ++h) fits = index_range{0, shape.key_heads}.holds(heads.key_head(h, shape));
-    require(fits && shape.query_heads == shape.heads && shape.output_heads == shape.heads && shape.value_heads == shape.key_heads,
-            name, ": ", shape.heads, " heads on ", shape.key_heads, " key heads; needs as many, or grouped heads, a multiple of them");
+    require(fits && shape.query_heads == shape.heads && shape.output_heads == shape.heads &&
+                shape.value_heads == shape.key_heads,
+            name, ": ", shape.heads, " heads on ", shape.key_heads,
+            " key heads; needs as many, or grouped heads, a multiple of them");
   } else {
     require(heads.scores.rows() == shape.query_heads && heads.scores.cols() == shape.heads &&
                 heads.weights.rows() == shape.heads && heads.weights.cols() == shape.output_heads &&

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <formwork/core/matrix.hpp>
 #include <formwork/kernel/tile.hpp>
+
+#include <type_traits>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -9,15 +10,17 @@ namespace formwork::inline FORMWORK_ABI {
 inline constexpr Index mixed_key_block = 192;
 static_assert(mixed_key_block % tile_cols<float> == 0 && mixed_key_block % tile_cols<double> == 0);
 
-/// Rows queries × a block of keys, for all heads: element (head, row, key) is at head * head_step + row * mixed_key_block + key.
+/// Rows queries × a block of keys, for all heads: element (head, row, key) is at head * head_step + row * mixed_key_block +
+/// key.
 /// A cache line keeps the heads apart, or the same key of all of them would lie in one set of the first-level cache.
 template <real S, int Rows>
-inline constexpr Index head_step = Rows * mixed_key_block + Index(64 / sizeof(S));
+inline constexpr Index head_step = Rows* mixed_key_block + Index(64 / sizeof(S));
 
 /// out(o, j) = Σ_i m(i, o) in(i, j), one chain in the order of i: row o of out is at out + o * step, m(i, o) at
 /// m[i * m_in + o * m_out]. Rows of tiles from the largest down to one.
 template <real S, int Rows = tile_rows>
-void mix_heads(S* out, Index outs, const S* in, Index ins, Index step, const S* m, Index m_in, Index m_out, Index packs) {
+void mix_heads(S* out, Index outs, const S* in, Index ins, Index step, const S* m, Index m_in, Index m_out,
+               Index packs) {
   for (; outs >= Rows; outs -= Rows, out += Rows * step, m += Rows * m_out) {
     const auto columns = [&]<int Packs>(std::integral_constant<int, Packs>, Index j) {
       tile<S, Rows, Packs> t;

@@ -110,7 +110,8 @@ void for_each_named_parameter(T& t, F&& f, const std::string& path = "") {
 template <class T, class F>
 decltype(auto) with_parameters(T& policy, F&& f) {
   if constexpr (has_fields<T>)
-    return std::apply([&](auto... member) -> decltype(auto) { return f(member.value...); }, std::remove_cv_t<T>::fields(policy));
+    return std::apply([&](auto... member) -> decltype(auto) { return f(member.value...); },
+                      std::remove_cv_t<T>::fields(policy));
   else
     return f();
 }
