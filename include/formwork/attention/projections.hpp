@@ -7,8 +7,8 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// The four weights around a mixer of queries, keys and values; the first three are multiplied in one pass and lie side by side in
-/// one matrix.
+/// The four weights around a mixer of queries, keys and values; the products of the first three are made in one pass and lie
+/// side by side in one matrix.
 ///
 /// Shapes    Q (width × heads · key_width), K (width × key_heads · key_width), V (width × key_heads · head_width), O (heads ·
 ///           head_width × width). Sizes of 0 mean width / heads, and as many key heads as heads.
@@ -38,7 +38,8 @@ struct projections {
             "; needs x.width = weight.in");
     matrix<S> qkv(x.rows(), query.out() + key.out() + value.out());
     const auto to = [](view<S> part, const linear<S>& by) { return into(part, by.weight.value(), by.bias_epilogue()); };
-    products<S>(operands::nn, x.value(), start::fresh, to(q(qkv, shape), query), to(k(qkv, shape), key), to(v(qkv, shape), value));
+    products<S>(operands::nn, x.value(), start::fresh, to(q(qkv, shape), query), to(k(qkv, shape), key),
+                to(v(qkv, shape), value));
     return qkv;
   }
 
@@ -77,14 +78,16 @@ struct projections {
   /// record(), for a y computed from q, k and v.
   template <class Backward>
   var<S> record_from(const var<S>& x, const var<S>& y, Backward&& backward) const {
-    return record(y, std::forward<Backward>(backward), x, query.weight, query.bias, key.weight, key.bias, value.weight, value.bias);
+    return record(y, std::forward<Backward>(backward), x, query.weight, query.bias, key.weight, key.bias, value.weight,
+                  value.bias);
   }
 
  private:
   static head_shape shape_of(const sizes& z, const char* name) {
     require(z.heads > 0, name, ": heads is ", z.heads, "; needs > 0");
     require((z.key_width > 0 && z.head_width > 0) || z.width % z.heads == 0, name, ": width ", z.width,
-            " is not divisible by heads ", z.heads, "; needs width = heads · key_width, or both key_width and head_width given");
+            " is not divisible by heads ", z.heads,
+            "; needs width = heads · key_width, or both key_width and head_width given");
     const head_shape r{z.heads, z.key_heads > 0 ? z.key_heads : z.heads, z.key_width > 0 ? z.key_width : z.width / z.heads,
                        z.head_width > 0 ? z.head_width : z.width / z.heads};
     require(r.heads % r.key_heads == 0, name, ": heads ", r.heads, " is not divisible by key_heads ", r.key_heads);
