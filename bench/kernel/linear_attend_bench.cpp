@@ -7,8 +7,8 @@
 
 #include <vector>
 
-// Causal linear attention of 8 heads, elu + 1 features. Counted per token and head, a multiply-add as two, with m and d the widths of
-// keys and values and C = linear_chunk, what the chunks do and nothing that is masked:
+// Causal linear attention of 8 heads, elu + 1 features. Counted per token and head, a multiply-add as two, with m and d the
+// widths of keys and values and C = linear_chunk, what the chunks do and nothing that is masked:
 //
 //   forward     φq S and S += φkᵀ v: 4 m d;  the triangle of a chunk, scores and values: (C + 1) (m + d)
 //   backward    S again, dN Sᵀ, T v, Tᵀ φk, T += φqᵀ dN: 10 m d;  five triangles: (C + 1) (3 m + 2 d)
@@ -82,8 +82,8 @@ auto decode(Index position, fw::head_shape shape) {
     const Index at[] = {state->length(0)};
     one.starts(at);
     row = (row + 1) % 64;
-    fw::linear_attend_forward<float>(in->out.rows(row, 1), in->q.rows(row, 1), in->k.rows(row, 1), in->v.rows(row, 1), *state, one,
-                                     policies);
+    const auto next = [&](auto& m) { return m.rows(row, 1); };
+    fw::linear_attend_forward<float>(next(in->out), next(in->q), next(in->k), next(in->v), *state, one, policies);
   };
 }
 
@@ -97,14 +97,14 @@ auto eigen_forward(Index n, Index heads, Index d) {
       Eigen::RowVectorXf z = Eigen::RowVectorXf::Zero(d);
       for (Index i = 0; i < n; i += fw::linear_chunk) {
         const Index rows = std::min(fw::linear_chunk, n - i);
-        const dense q = feature(fw::eigen(in->q).block(i, h * d, rows, d)), k = feature(fw::eigen(in->k).block(i, h * d, rows, d));
-        const auto v = fw::eigen(in->v).block(i, h * d, rows, d);
+        const auto part = [&](fw::matrix<float>& m) { return fw::eigen(m).block(i, h * d, rows, d); };
+        const dense q = feature(part(in->q)), k = feature(part(in->k)), v = part(in->v);
         dense a = q * k.transpose();
         a.triangularView<Eigen::StrictlyUpper>().setZero();
         const Eigen::VectorXf denominator = a.rowwise().sum() + q * z.transpose();
         dense o = a * v;
         o.noalias() += q * s;
-        fw::eigen(in->out).block(i, h * d, rows, d) = denominator.cwiseInverse().asDiagonal() * o;
+        part(in->out) = denominator.cwiseInverse().asDiagonal() * o;
         s.noalias() += k.transpose() * v;
         z += k.colwise().sum();
       }

@@ -109,6 +109,25 @@ def attention(q, k, v, lengths, heads, key_heads, causal, score=identity, scale=
     return torch.cat(y), torch.cat(lse)
 
 
+def linear_attention(q, k, v, lengths, heads, key_heads, causal, feature, pairing=None):
+    """sum_j w_ij v_j / sum_j f(q_i) f(k_j), w_ij = f(q_i) f(k_j), of the rotated features where there is a pairing."""
+    key_width, head_width = q.shape[1] // heads, v.shape[1] // key_heads
+    y = []
+    for qs, ks, vs in zip(q.split(lengths), k.split(lengths), v.split(lengths)):
+        n = qs.shape[0]
+        fq, fk = feature(qs), feature(ks)
+        rq, rk = ((rotate(f, h, torch.arange(n), pairing) for f, h in ((fq, heads), (fk, key_heads))) if pairing else (fq, fk))
+        seen = torch.ones(n, n).tril() if causal else torch.ones(n, n)
+        y_heads = []
+        for h in range(heads):
+            g = h // (heads // key_heads)
+            mine, theirs = slice(h * key_width, (h + 1) * key_width), slice(g * key_width, (g + 1) * key_width)
+            numerator = (rq[:, mine] @ rk[:, theirs].T * seen) @ vs[:, g * head_width : (g + 1) * head_width]
+            y_heads.append(numerator / (fq[:, mine] @ fk[:, theirs].T * seen).sum(1, keepdim=True))
+        y.append(torch.cat(y_heads, dim=1))
+    return torch.cat(y)
+
+
 def linear(x, weight, bias=None):
     return x @ weight if bias is None else x @ weight + bias
 
@@ -406,6 +425,28 @@ def make_talking_heads():
         case(tensors, label, inputs, lambda **x: {"y": talking_heads(**x, lengths=lengths, causal=causal)}, random)
     write("talking_heads", tensors, """talking-heads attention, scale 1/sqrt(key width): 2 heads of q and k (width 6) are mixed to 3
         before the softmax and to 4 heads of v and y (width 5) after it; the mask comes after the first mix.""")
+
+
+def make_linear_attention():
+    random, tensors = seeded(11), {}
+    lengths, heads, key_heads, key_width, head_width = [50, 1, 9], 4, 2, 4, 3
+    inputs = {"q": normal(random, 60, heads * key_width), "k": normal(random, 60, key_heads * key_width),
+              "v": normal(random, 60, key_heads * head_width)}
+    upstream = normal(random, 60, heads * head_width)
+    tensors.update({f"input.{k}": x for k, x in inputs.items()} | {"lengths": torch.tensor(lengths), "upstream.y": upstream})
+    elu, relu = lambda x: F.elu(x) + 1, lambda x: F.relu(x) + 1e-3
+    for label, causal, feature, pairing in (("full", False, elu, None), ("causal", True, elu, None), ("exp", True, torch.exp, None),
+                                            ("relu", True, relu, None), ("full_rope_half", False, elu, "half"),
+                                            ("causal_rope_half", True, elu, "half")):
+
+        def run(q, k, v):
+            return {"y": linear_attention(q, k, v, lengths, heads, key_heads, causal, feature, pairing)}
+
+        tensors[f"{label}.upstream.y"] = upstream
+        case(tensors, label, inputs, run, random, keep_inputs=False)
+        del tensors[f"{label}.upstream.y"]
+    write("linear_attention", tensors, """linear attention, 4 heads on 2 key heads, key width 4, head width 3; features elu + 1, exp,
+        relu + 1e-3; rope: base 10000, features of the numerator rotated. Inputs and upstream are shared by the cases.""")
 
 
 def make_norms():
@@ -726,6 +767,7 @@ def make_tiny_gpt(name, seed, shape, limit, description, sgd_name=None):
 if __name__ == "__main__":
     make_attention()
     make_talking_heads()
+    make_linear_attention()
     make_norms()
     make_activations()
     make_rope()

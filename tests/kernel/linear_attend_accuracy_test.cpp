@@ -29,7 +29,8 @@ void check_case(const linear_case<float>& small, In in) {
   const linear_case<double> wide(small);
   const auto exact = wide.expect(chosen_wide), ours_wide = wide.run(chosen_wide);
   const auto naive = small.expect(chosen), ours = small.run(chosen);
-  const auto both = [](const char* what, const auto& o, const auto& n, const auto& w, const auto& e, double part, double times) {
+  const auto both = [](const char* what, const auto& o, const auto& n, const auto& w, const auto& e, double part,
+                       double times) {
     check_accuracy(what, o, n, e, part, times);
     check_accuracy(what, w, w, e, part, times);
   };
@@ -130,7 +131,8 @@ TEST_CASE("the worked numbers of rotary features: turned in the numerator only")
 
 TEST_CASE("angles of 0 give plain linear attention") {
   const linear_case<double> one({2, 1, 8, 6}, {100, 3});
-  const fw::linear_attend_policies<key_sums::causal, fw::elu_plus_one, cases::turned_by_rope<double>> still{{}, {{0.0, 0.0}, 100}};
+  using policies = fw::linear_attend_policies<key_sums::causal, fw::elu_plus_one, cases::turned_by_rope<double>>;
+  const policies still{{}, {{0.0, 0.0}, 100}};
   CHECK(cases::same_bits(one.run(still), one.run(linear())));
 }
 

@@ -38,7 +38,8 @@ struct feature_turn {
 ///
 ///   q, k, v = x Q, x K, x V -> o_i = Σ_j [R_i φ(q_i) · R_j φ(k_j)] v_j / Σ_j φ(q_i) · φ(k_j) -> output
 ///
-/// A rotary position turns the features of the numerator only, so that the weights' sum stays positive; they need not sum to 1 then.
+/// A rotary position turns the features of the numerator only, so that the denominator stays positive; the weights of a row
+/// need not sum to 1 then.
 ///
 /// Shapes    x, y (tokens × width); the weights as in projections.
 /// Numerics  see kernel/linear_attend_forward.hpp; the incremental form gives the bits of the parallel one.
@@ -48,8 +49,8 @@ struct feature_turn {
 template <real S, class... Policy>
 struct linear_attention : projections<S> {
   static_assert((fits_one_of<Policy, slot::mask, slot::position, slot::feature> && ...),
-                "formwork: linear attention takes a mask, a feature map and a rotary position; it has no scores, so scale, score, "
-                "weights and heads policies belong to attention");
+                "formwork: linear attention takes a mask, a feature map and a rotary position; it has no scores, so scale, "
+                "score, weights and heads policies belong to attention");
   static_assert(policies_for<slot::mask, Policy...> > 0, "formwork: linear attention needs a mask; state causal or full");
 
   using base = projections<S>;
@@ -99,7 +100,8 @@ struct linear_attention : projections<S> {
     auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
     const auto chosen = policies_with(turn_for(x.batch().longest(), x.batch().declared()));
     linear_attend_forward<S>(y.write(), kept, q(qkv, shape), k(qkv, shape), v(qkv, shape), x.batch(), shape, chosen);
-    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), chosen, from = typename base::recorded(*this)](matrix<S>& dy) {
+    const typename base::recorded from(*this);
+    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), chosen, from](matrix<S>& dy) {
       const head_shape& h = from.shape;
       matrix<S> d(qkv.rows(), qkv.cols());
       linear_attend_backward<S>(q(d, h), k(d, h), v(d, h), dy, y.value(), kept, q(qkv, h), k(qkv, h), v(qkv, h), x.batch(), h,
@@ -119,7 +121,8 @@ struct linear_attention : projections<S> {
         [&](Index) { return seen.capacity; }, seen.length);
     const matrix<S> qkv = project(x, "linear_attention");
     auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
-    linear_attend_forward<S>(y.write(), q(qkv, shape), k(qkv, shape), v(qkv, shape), seen.sums, batch, policies_with(seen.turn));
+    linear_attend_forward<S>(y.write(), q(qkv, shape), k(qkv, shape), v(qkv, shape), seen.sums, batch,
+                             policies_with(seen.turn));
     return output(y);
   }
 

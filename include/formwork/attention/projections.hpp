@@ -7,8 +7,8 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// The four weights around a mixer of queries, keys and values; the first three are multiplied in one pass and lie side by side in
-/// one matrix.
+/// The four weights around a mixer of queries, keys and values; the products of the first three are made in one pass and lie
+/// side by side in one matrix.
 ///
 /// Shapes    Q (width × query_heads · key_width), K (width × key_heads · key_width), V (width × value_heads · head_width), O
 ///           (output_heads · head_width × width).
@@ -37,7 +37,8 @@ struct projections {
             "; needs x.width = weight.in");
     matrix<S> qkv(x.rows(), query.out() + key.out() + value.out());
     const auto to = [](view<S> part, const linear<S>& by) { return into(part, by.weight.value(), by.bias_epilogue()); };
-    products<S>(operands::nn, x.value(), start::fresh, to(q(qkv, shape), query), to(k(qkv, shape), key), to(v(qkv, shape), value));
+    products<S>(operands::nn, x.value(), start::fresh, to(q(qkv, shape), query), to(k(qkv, shape), key),
+                to(v(qkv, shape), value));
     return qkv;
   }
 

@@ -11,12 +11,12 @@ namespace formwork::inline FORMWORK_ABI {
 /// almost 0 makes the mean noisy. A map that can vanish therefore brings an epsilon of its own, as relu_plus_epsilon does;
 /// nothing is added to the denominator.
 ///
-/// Laws      finite and >= 0 for inputs that neither over- nor underflow it; body and tail of a row get the same bits; the slope
-///           matches central differences; NaN stays NaN (tests/laws/feature_laws.hpp).
+/// Laws      finite and >= 0 where the formula does not overflow; body and tail of a row get the same bits; the slope matches
+///           central differences; NaN stays NaN (tests/laws/feature_laws.hpp).
 template <class F>
-concept feature_policy = policy<F> && std::same_as<typename F::plugs_into, slot::feature> && activation_formula<F, pack<float>> &&
-                         activation_formula<F, pack<double>> && activation_formula<F, pack<float, 1>> &&
-                         activation_formula<F, pack<double, 1>> && activation_formula<F, dual<pack<float>>> &&
-                         activation_formula<F, dual<pack<double>>>;
+concept feature_policy =
+    policy<F> && std::same_as<typename F::plugs_into, slot::feature> && activation_formula<F, pack<float>> &&
+    activation_formula<F, pack<double>> && activation_formula<F, pack<float, 1>> && activation_formula<F, pack<double, 1>> &&
+    activation_formula<F, dual<pack<float>>> && activation_formula<F, dual<pack<double>>>;
 
 }  // namespace formwork

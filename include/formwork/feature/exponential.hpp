@@ -6,8 +6,8 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// e^x of every number, with a key width of about four times the head width: weights of higher rank than elu + 1 gives.
 ///
-/// Numerics  ≤ 1 ULP as exp (math_test.cpp). Nothing is subtracted: the sum of key_width products stays finite while q + k < 80 in
-///           float.
+/// Numerics  ≤ 1 ULP as exp (math_test.cpp). Nothing is subtracted: in float the sums of products e^(q + k) stay finite while
+///           q + k < 80.
 /// Source    Su, kexue.fm/archives/8338.
 struct exponential {
   using plugs_into = slot::feature;

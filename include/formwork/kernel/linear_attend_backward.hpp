@@ -5,16 +5,16 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// The backward of one key head of one sequence and of the query heads that read it. With g_i = dL/do_i and Z_i the denominator,
-/// dN_i = g_i / Z_i and dz_i = -(g_i · o_i) / Z_i are the gradients of numerator and denominator, and
+/// The backward of one key head of one sequence and of the query heads that read it. With g_i = dL/do_i and Z_i the
+/// denominator, dN_i = g_i / Z_i and dz_i = -(g_i · o_i) / Z_i are the gradients of numerator and denominator, and
 ///
 ///   d(R_i φq_i) = S dN_i + Σ_j≤i (dN_i · v_j) R_j φk_j            dφq_i += dz_i z_i
 ///   d(R_j φk_j) = T v_j + Σ_i≥j (dN_i · v_j) R_i φq_i             dφk_j += Σ_i≥j dz_i φq_i
 ///   dv_j        = Tᵀ R_j φk_j + Σ_i≥j (R_i φq_i · R_j φk_j) dN_i
 ///
-/// with S = Σ (R_j φk_j)ᵀ v_j over the chunks in front, T = Σ (R_i φq_i)ᵀ dN_i over those behind, and the other sums within the
-/// chunk. A first pass keeps S and z in front of every chunk, a second one walks the chunks from the last to the first. In the full
-/// form S and T are over the whole sequence, and there are no triangles.
+/// with S = Σ (R_j φk_j)ᵀ v_j over the chunks in front, T = Σ (R_i φq_i)ᵀ dN_i over those behind, and the sums written out over
+/// the chunk. A first pass keeps S and z in front of every chunk, a second one walks the chunks from the last to the first. In
+/// the full form S and T are over the whole sequence, and there are no triangles.
 template <real S, class Policies>
 struct linear_attend_backward_head {
   static constexpr bool causal = Policies::sums == key_sums::causal;
@@ -83,10 +83,14 @@ struct linear_attend_backward_head {
   S* sums_t(Index c) const { return fronts + (causal ? c : 0) * (shape.head_width + 1) * key_stride(); }
   S* key_sum(Index c) const { return sums_t(c) + shape.head_width * key_stride(); }
 
-  /// Features of a chunk's rows of one head, and their slopes where they are wanted.
+  /// Where the rows of the next chunk are; the second pass of the causal form walks back.
+  static constexpr Index ahead = causal ? -linear_chunk : linear_chunk;
+
+  /// Features of a chunk's rows of one head, and in the second pass their slopes.
   void take_features(S* to, S* slopes, view<const S> x, Index c, Index head) const {
     const view<const S> from = head_of(x, rows_of(c), head, shape.key_width);
-    for (Index i = 0; i < from.rows(); ++i)
+    for (Index i = 0; i < from.rows(); ++i) {
+      fetch_row(from, i + (slopes ? ahead : linear_chunk));
       for (Index j = 0; j < from.cols(); j += lanes<S>) {
         const Index count = from.cols() - j, at = i * key_stride() + j;
         const pack<S> number = pack<S>::load(from.row(i) + j, count);
@@ -98,12 +102,13 @@ struct linear_attend_backward_head {
           policies.feature(number).store(to + at, count);
         }
       }
+    }
   }
   void take_keys(Index c, S* slopes, S* key_sum) {
     take_features(work.k, slopes, k, c, key_head);
     running_sums(work.key_sums, key_sum, part(c).size(), key_stride(), work.k);
     turn(work.k, c, direction::forward);
-    copy_rows<S>(work.v, value_stride(), head_of(v, rows_of(c), key_head, shape.head_width));
+    copy_rows<S>(work.v, value_stride(), head_of(v, rows_of(c), key_head, shape.head_width), slopes ? ahead : linear_chunk);
   }
   void turn(S* x, Index c, direction way) const {
     policies.template turned<S>({x, part(c).size(), shape.key_width, key_stride()}, position + part(c).first, way);
@@ -132,8 +137,8 @@ struct linear_attend_backward_head {
     }
     chunk_product(work.dk, key_stride(), keys, key_stride(), start::fresh, shape.head_width, as_rows<S>(work.v, value_stride()),
                   work.later_t, key_stride());
-    chunk_product(work.dv, value_stride(), keys, value_stride(), start::fresh, shape.key_width, as_rows<S>(work.k, key_stride()),
-                  work.later, value_stride());
+    chunk_product(work.dv, value_stride(), keys, value_stride(), start::fresh, shape.key_width,
+                  as_rows<S>(work.k, key_stride()), work.later, value_stride());
   }
 
   void each_head(Index c) {
@@ -167,6 +172,7 @@ struct linear_attend_backward_head {
   void take_output_gradients(Index c, Index head, S* dz) {
     const auto g = head_of(dout, rows_of(c), head, shape.head_width), o = head_of(out, rows_of(c), head, shape.head_width);
     for (Index i = 0; i < g.rows(); ++i) {
+      fetch_row(g, i + ahead), fetch_row(o, i + ahead);
       const pack<S> inverse(inverse_of(kept(rows_of(c).first + i, head)));
       pack<S> total(0);
       for (Index j = 0; j < g.cols(); j += lanes<S>) {
@@ -183,8 +189,10 @@ struct linear_attend_backward_head {
     const Index key = key_stride(), value = value_stride();
     chunk_scores(work.scores, n, 0, shape.key_width, as_rows<S>(work.q, key), work.k_t);
     chunk_scores(work.dscores, n, 0, shape.head_width, as_rows<S>(work.dsums, value), work.v_t);
-    chunk_product<extent::up_to_row>(work.dq, key, n, key, start::continued, 0, n, as_rows<S>(work.dscores, linear_chunk), work.k, key);
-    chunk_product<extent::from_row>(work.dk, key, n, key, start::continued, 0, n, as_columns<S>(work.dscores, linear_chunk), work.q, key);
+    chunk_product<extent::up_to_row>(work.dq, key, n, key, start::continued, 0, n, as_rows<S>(work.dscores, linear_chunk),
+                                     work.k, key);
+    chunk_product<extent::from_row>(work.dk, key, n, key, start::continued, 0, n, as_columns<S>(work.dscores, linear_chunk),
+                                    work.q, key);
     chunk_product<extent::from_row>(work.dv, value, n, value, start::continued, 0, n, as_columns<S>(work.scores, linear_chunk),
                                     work.dsums, value);
   }
@@ -212,7 +220,8 @@ struct linear_attend_backward_head {
 
   /// to = or += slope · from.
   static void deliver(view<S> to, start how, const S* from, Index stride, const S* slopes) {
-    for (Index i = 0; i < to.rows(); ++i)
+    for (Index i = 0; i < to.rows(); ++i) {
+      fetch_row(to, i + ahead);
       for (Index j = 0; j < to.cols(); j += lanes<S>) {
         const Index count = to.cols() - j;
         pack<S> x = pack<S>::load(from + i * stride + j);
@@ -220,16 +229,19 @@ struct linear_attend_backward_head {
         if (how == start::continued) x += pack<S>::load(to.row(i) + j, count);
         x.store(to.row(i) + j, count);
       }
+    }
   }
 };
 
 /// The gradients of linear_attend_forward: dq, dk, dv from dout, with what the forward gave (out, kept).
 ///
 /// Shapes    dq, dk, dv, dout as q, k, v, out; the others as in linear_attend_forward.
-/// Numerics  each gradient is one chain; bits depend on a sequence alone, a query's gradient only on the keys it sees, a key's only on
-///           the queries that see it, NaN or not.
-/// Cost      10 key_width · head_width operations per token and head, and 49 (3 key_width + 2 head_width) within the chunk: S is formed
-///           again. Per thread the sums in front of every chunk of one head, key_width (head_width + 1) / 48 numbers a token.
+/// Numerics  bits depend on a sequence alone: not on the batch, the threads or alignment; a query's gradient only on the keys
+///           it sees, a key's only on the queries that see it, NaN or not. Error ≤ 3 × the float recurrence's + 4 eps of the
+///           parts a gradient is the sum of.
+/// Cost      10 key_width · head_width operations per token and head, and 49 (3 key_width + 2 head_width) within the chunk: S
+///           is formed again. Per thread what is in front of every chunk of one head: key_width (head_width + 1) / 48 numbers a
+///           token.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Katharopoulos et al., 2006.16236, section 3.3.1, by chunks.
 template <real S, class Policies>

@@ -111,11 +111,11 @@ template <extent Of, real S, int Rows, int Packs>
   t.store(c, c_stride);
 }
 
-/// Whole tiles of Rows rows: a strip of columns of b stays in first-level cache while all of them pass. A single row takes more
-/// columns at once, so that there are chains enough.
+/// Whole tiles of Rows rows: a strip of columns of b stays in first-level cache while all of them pass. A single row takes
+/// more columns at once, so that there are chains enough.
 template <extent Of, int Rows, real S>
-void chunk_tiles(S* c, Index c_stride, Index rows, Index width, start how, Index row, Index depth, left_operand<S> a, const S* b,
-                 Index b_stride) {
+void chunk_tiles(S* c, Index c_stride, Index rows, Index width, start how, Index row, Index depth, left_operand<S> a,
+                 const S* b, Index b_stride) {
   const auto strip = [&]<int Packs>(std::integral_constant<int, Packs>, Index j) {
     for (Index i = 0; i < rows; i += Rows)
       chunk_tile<Of, S, Rows, Packs>(c + i * c_stride + j, c_stride, how, row + i, depth, a.down(i), b + j, b_stride);
@@ -137,11 +137,12 @@ void chunk_tiles(S* c, Index c_stride, Index rows, Index width, start how, Index
 
 /// c (rows × width) = or += a b over `depth` values of k; row i of c is row `row` + i of the extent. Whole packs are written.
 template <extent Of, real S>
-void chunk_product(S* c, Index c_stride, Index rows, Index width, start how, Index row, Index depth, left_operand<S> a, const S* b,
-                   Index b_stride) {
+void chunk_product(S* c, Index c_stride, Index rows, Index width, start how, Index row, Index depth, left_operand<S> a,
+                   const S* b, Index b_stride) {
   const Index tiled = rows / tile_rows * tile_rows;
   chunk_tiles<Of, tile_rows>(c, c_stride, tiled, width, how, row, depth, a, b, b_stride);
-  chunk_tiles<Of, 1>(c + tiled * c_stride, c_stride, rows - tiled, width, how, row + tiled, depth, a.down(tiled), b, b_stride);
+  chunk_tiles<Of, 1>(c + tiled * c_stride, c_stride, rows - tiled, width, how, row + tiled, depth, a.down(tiled), b,
+                     b_stride);
 }
 template <real S>
 void chunk_product(S* c, Index c_stride, Index rows, Index width, start how, Index depth, left_operand<S> a, const S* b,
@@ -155,23 +156,33 @@ void chunk_scores(S* c, Index rows, Index row, Index depth, left_operand<S> a, c
   const Index together = rows < tile_rows ? linear_chunk : tile_cols<S>;
   for (Index j = 0; j < row + rows; j += together) {
     const Index first = std::max<Index>(j - row, 0);  // rows before it see none of these keys
-    chunk_product(c + first * linear_chunk + j, linear_chunk, rows - first, std::min(together, row + rows - j), start::fresh, depth,
-                  a.down(first), b + j, linear_chunk);
+    chunk_product(c + first * linear_chunk + j, linear_chunk, rows - first, std::min(together, row + rows - j), start::fresh,
+                  depth, a.down(first), b + j, linear_chunk);
   }
 }
 
-/// to(i, :) = f(x(i, :)) in rows of `stride` numbers, of which those past x's columns stay as they are.
+/// Asks for row i: the rows of one head lie so far apart that the processor does not foresee the next one, so each asks for the
+/// one that a chunk later takes its place. Where there is none, nothing happens.
+template <class S>
+FORMWORK_INLINE void fetch_row(view<S> x, Index i) {
+  for (Index j = 0; j < x.cols(); j += static_cast<Index>(alignment / sizeof(S))) __builtin_prefetch(x.row(i) + j);
+}
+
+/// to(i, :) = f(x(i, :)) in rows of `stride` numbers, of which those past x's columns stay as they are. The next chunk's rows
+/// are `ahead` rows away.
 template <real S, class F>
-void transform_rows(S* to, Index stride, const_view<S> x, F f) {
-  for (Index i = 0; i < x.rows(); ++i)
+void transform_rows(S* to, Index stride, const_view<S> x, Index ahead, F f) {
+  for (Index i = 0; i < x.rows(); ++i) {
+    fetch_row(x, i + ahead);
     for (Index j = 0; j < x.cols(); j += lanes<S>) {
       const Index count = x.cols() - j;
       f(pack<S>::load(x.row(i) + j, count)).store(to + i * stride + j, count);
     }
+  }
 }
 template <real S>
-void copy_rows(S* to, Index stride, const_view<S> x) {
-  transform_rows<S>(to, stride, x, [](pack<S> v) { return v; });
+void copy_rows(S* to, Index stride, const_view<S> x, Index ahead) {
+  transform_rows<S>(to, stride, x, ahead, [](pack<S> v) { return v; });
 }
 
 /// sums(i, :) = before + x(0, :) + ... + x(i, :); `before` becomes the last of them.
@@ -223,8 +234,8 @@ void check_linear_attend(const char* name, view<const S> out, view<const S> kept
   require(shape.heads > 0 && shape.key_heads > 0 && shape.heads % shape.key_heads == 0, name, ": ", shape.heads, " heads on ",
           shape.key_heads, " key heads; needs heads to be a multiple of key heads");
   const auto needs = [&](const char* what, view<const S> x, Index cols) {
-    require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (", batch.rows(),
-            " × ", cols, ")");
+    if (x.rows() == batch.rows() && x.cols() == cols) return;
+    require(false, name, ": ", what, " is ", shape_text(x), "; needs (", batch.rows(), " × ", cols, ")");
   };
   needs("q", q, shape.heads * shape.key_width);
   needs("k", k, shape.key_heads * shape.key_width);

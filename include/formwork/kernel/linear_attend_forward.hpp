@@ -110,7 +110,7 @@ struct linear_attend_forward_head {
 
   /// Features of some rows of one head, not yet turned.
   void take_features(view<const S> x, index_range part, Index head) {
-    transform_rows<S>(work.features, key_stride(), head_of(x, part, head, shape.key_width),
+    transform_rows<S>(work.features, key_stride(), head_of(x, part, head, shape.key_width), linear_chunk,
                       [&](pack<S> numbers) { return policies.feature(numbers); });
   }
   view<S> turn_features(index_range part) {
@@ -123,7 +123,8 @@ struct linear_attend_forward_head {
     take_features(k, part, key_head);
     running_sums(work.key_sums, carry.key_sum, part.size(), key_stride(), work.features);
     pack_blocks_transposed<lanes<S>, S>(carry.keys + filled, linear_chunk, turn_features(part), 0);
-    copy_rows<S>(carry.values + filled * value_stride(), value_stride(), head_of(v, part, key_head, shape.head_width));
+    copy_rows<S>(carry.values + filled * value_stride(), value_stride(), head_of(v, part, key_head, shape.head_width),
+                 linear_chunk);
   }
 
   /// S += φ(K)ᵀ V of a chunk.
@@ -157,6 +158,7 @@ struct linear_attend_forward_head {
 
     const view<S> to = head_of(out, part, head, shape.head_width);
     for (Index i = 0; i < part.size(); ++i) {
+      fetch_row(to, i + linear_chunk);
       const pack<S> inverse(inverse_of(denominators[i]));
       for (Index j = 0; j < to.cols(); j += lanes<S>)
         (pack<S>::load(work.sums + i * value_stride() + j) * inverse).store(to.row(i) + j, to.cols() - j);
@@ -201,15 +203,16 @@ void linear_attend_heads(view<S> out, view<S> kept, const_view<S> q, const_view<
 ///
 ///   o_i = Σ_j [R_i φ(q_i) · R_j φ(k_j)] v_j / Σ_j φ(q_i) · φ(k_j),   j <= i (causal) or all j of the sequence (full),
 ///
-/// through the sums S = Σ (R_j φ(k_j))ᵀ v_j and z = Σ φ(k_j): over all earlier chunks, to which the chunk's own keys add a triangle.
+/// through the sums S = Σ (R_j φ(k_j))ᵀ v_j over all earlier chunks, to which the chunk's own keys add a triangle, and
+/// z = Σ φ(k_j).
 ///
-/// Shapes    q (rows × heads · key_width), k (rows × key_heads · key_width), v (rows × key_heads · head_width), out (rows × heads ·
-///           head_width), kept (rows × heads) or empty: the denominators. Head h reads key head h / (heads / key_heads).
-/// Numerics  each output is one chain, the features of S and then the keys of the chunk, S one chain over all keys: bits depend on a
-///           row's own query and the keys it sees, not on the batch, the threads, alignment or NaN elsewhere. A row whose
-///           denominator is 0 gives 0.
-/// Cost      per token and head 4 key_width · head_width operations and 49 (key_width + head_width) within the chunk; linear in the
-///           length. Threads share sequences and key heads.
+/// Shapes    q (rows × heads · key_width), k (rows × key_heads · key_width), v (rows × key_heads · head_width), out (rows ×
+///           heads · head_width), kept (rows × heads) or empty: the denominators. Head h reads key head h · key_heads / heads.
+/// Numerics  each output is one chain, the features of S and then the keys of the chunk, S one chain over all keys: bits depend
+///           on a row's own query and the keys it sees, not on the batch, the threads, alignment or NaN elsewhere. A row whose
+///           denominator is 0 gives 0. Error ≤ 2 × the float recurrence's + 4 eps.
+/// Cost      per token and head 4 key_width · head_width operations and 49 (key_width + head_width) within the chunk; linear in
+///           the length. Threads share sequences and key heads.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Katharopoulos et al., 2006.16236; positions: Su, kexue.fm/archives/8265.
 /// Differs   no epsilon is added to the denominator (fast-transformers: 1e-6): maps that can vanish bring one.
