@@ -92,7 +92,7 @@ TEST_CASE("recur: in float LegS keeps its digits over many positions") {
 }
 
 TEST_CASE("recur: exact LegS equals the exponential, forward and backward") {
-  for (const Index order : {1, 2, 7, 16}) matches(order, 29, fw::legs{}, fw::zero_order_hold{});
+  for (const Index order : {1, 2, 7, 16}) matches(order, 29, fw::legs{}, fw::zero_order_hold{}, 2);
 }
 
 TEST_CASE("recur: windows by their dense matrix") {
