@@ -4,9 +4,9 @@
 
 #include "support/bench.hpp"
 
-// Counted a coefficient and channel: 14 operations for a step of LegS (8 instructions), 2 order for a dense matrix, 4 order for exact
-// LegS. Training counts three walks (forward, again, adjoint), 6 operations a coefficient for reading and its gradients, and the
-// output's product.
+// Counted a coefficient and channel: 14 operations for a step of LegS (8 instructions), 2 order for a dense matrix, 4 order for
+// exact LegS. Training counts three walks (forward, again, adjoint), 6 operations a coefficient for reading and its gradients,
+// and the output's product.
 
 namespace fw = formwork;
 using fw::Index;
