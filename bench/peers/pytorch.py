@@ -275,6 +275,43 @@ def muon_step(shapes):
     return {"flops": sum(count * newton_schulz_flops(*s) for count, s in shapes)}, step
 
 
+def legt_step(order, window):
+    """LegT's bilinear step of time 1: x becomes x a + u b, for states (channels x order)."""
+    n = torch.arange(order).double()
+    r = torch.sqrt(2 * n + 1)
+    sign = torch.where(n[:, None] > n[None, :], 1.0, (-1.0) ** (n[:, None] - n[None, :]))
+    a, one = -torch.outer(r, r) * sign / window, torch.eye(order).double()
+    left = one - a / 2
+    step = torch.linalg.solve(left, one + a / 2), torch.linalg.solve(left, 2**0.5 * r / window)
+    return step[0].t().contiguous().float(), step[1][None].float()
+
+
+def hippo(train, length, order=64, width=256):
+    """The memory's walk, a product a step; in training with a learned reading c, d and output."""
+    a, b = legt_step(order, 256.0)
+    c, d, out = (torch.randn(*shape, requires_grad=True) for shape in ((width, order), (1, width), (width, width)))
+    u = torch.randn(length, width, requires_grad=train)
+    walk = 2.0 * length * width * order * order
+    if not train:
+
+        def feed():
+            x = torch.zeros(width, order)
+            for k in range(length):
+                x = torch.addcmul(x @ a, u[k, :, None], b)
+            return x
+
+        return {"flops": walk, "tokens": length}, feed
+
+    def step():
+        x, y = torch.zeros(width, order), []
+        for k in range(length):
+            x = torch.addcmul(x @ a, u[k, :, None], b)
+            y.append((x * c).sum(1))
+        ((torch.stack(y) + d * u) @ out).mean().backward()
+
+    return {"flops": 3 * walk + length * width * (6.0 * order + 6.0 * width), "tokens": length}, step
+
+
 def rows(compiled):
     for length in (1024, 4096):  # 16384 needs more than 8 GB
         for backward in (False, True):
@@ -301,6 +338,8 @@ def rows(compiled):
     for shape in ((768, 768), (768, 3072), (3072, 768)):
         yield "orthogonalize/%dx%d" % shape, lambda shape=shape: orthogonalize(*shape)
     yield "muon_step/24x768x768_12x768x3072", lambda: muon_step([(24, (768, 768)), (12, (768, 3072))])
+    yield "hippo/feed/legt_bilinear/N:64/channels:256", lambda: hippo(False, 64)
+    yield "hippo/train/legt/L:1024/N:64/width:256", lambda: hippo(True, 1024)
     yield "train_step/gpt2_124m/b4_t64", lambda: train_step(True, 4, 64, 50257, 768, 12, 12, compiled)
     yield "train_step/char/w256_d6_h8_t256_b16", lambda: train_step(False, 16, 256, 256, 256, 6, 8, compiled)
     yield "decode/gpt2_124m", lambda: decode(50257, 768, 12, 12, 512, compiled)

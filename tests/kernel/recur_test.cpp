@@ -22,7 +22,11 @@ struct problem {
   }
   template <class T>
   problem(const problem<T>& other)
-      : batch(other.batch), u(checks::as<S>(other.u)), c(checks::as<S>(other.c)), d(checks::as<S>(other.d)), dy(checks::as<S>(other.dy)) {}
+      : batch(other.batch),
+        u(checks::as<S>(other.u)),
+        c(checks::as<S>(other.c)),
+        d(checks::as<S>(other.d)),
+        dy(checks::as<S>(other.dy)) {}
 };
 
 /// What the kernel gives, in the shapes of the oracle.
@@ -31,8 +35,10 @@ oracle::memory_result<S> run(const T& step, const problem<S>& p, fw::start how =
   const Index width = p.u.cols(), order = p.c.rows();
   const fw::state_layout layout(step, width);
   oracle::memory_result<S> r{fw::matrix<S>(p.u.rows(), width), fw::matrix<S>(p.batch.count() * width, order),
-                             fw::matrix<S>(p.u.rows(), width, S(1)), fw::matrix<S>(order, width, S(0)), fw::matrix<S>(1, width, S(0))};
-  fw::matrix<S> states(p.batch.count(), layout.numbers(), S(0)), kept(layout.first_kept(p.u.rows(), p.batch.count()), layout.numbers());
+                             fw::matrix<S>(p.u.rows(), width, S(1)), fw::matrix<S>(order, width, S(0)),
+                             fw::matrix<S>(1, width, S(0))};
+  fw::matrix<S> states(p.batch.count(), layout.numbers(), S(0));
+  fw::matrix<S> kept(layout.first_kept(p.u.rows(), p.batch.count()), layout.numbers());
   fw::matrix<S> partial(p.batch.count(), layout.numbers() + layout.groups() * fw::tile_cols<S>);
   fw::recur_forward(r.y.all(), states.all(), kept.all(), p.u, p.c, p.d, p.batch, step);
   fw::recur_backward(r.du.all(), how, partial.all(), p.dy, kept, p.u, p.c, p.d, p.batch, step);
@@ -92,7 +98,7 @@ TEST_CASE("recur: in float LegS keeps its digits over many positions") {
 }
 
 TEST_CASE("recur: exact LegS equals the exponential, forward and backward") {
-  for (const Index order : {1, 2, 7, 16}) matches(order, 29, fw::legs{}, fw::zero_order_hold{});
+  for (const Index order : {1, 2, 7, 16}) matches(order, 29, fw::legs{}, fw::zero_order_hold{}, 2);
 }
 
 TEST_CASE("recur: windows by their dense matrix") {

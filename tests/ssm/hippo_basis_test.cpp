@@ -114,7 +114,8 @@ TEST_CASE("Fourier: the complex form of kexue.fm/archives/10114 is pull 1 in rea
   std::vector<complex> slope(order);
   const double u = 0.7;
   for (Index n = -half; n <= half; ++n)
-    slope[std::size_t(n + half)] = (complex(0, 2 * std::numbers::pi * static_cast<double>(n)) * z[std::size_t(n + half)] - sum + u) / window;
+    slope[std::size_t(n + half)] =
+        (complex(0, 2 * std::numbers::pi * static_cast<double>(n)) * z[std::size_t(n + half)] - sum + u) / window;
   auto ours = fw::dense_product(ode.a, real(z));
   for (Index i = 0; i < order; ++i) ours(i, 0) += ode.b(i, 0) * u;
   CHECK(checks::largest_error(ours, real(slope)) < 1e-14);

@@ -74,11 +74,12 @@ TEST_CASE("hippo: gradients match central differences") {
 
 TEST_CASE("hippo: y = (c · x + d u) O with the textbook's x") {
   fw::rng random{3};
-  const auto m = fw::hippo<double, fw::legs>::make(fw::builder{.sizes = {.width = 6}, .random = random}, fw::hippo_sizes{.order = 9});
+  const fw::builder b{.sizes = {.width = 6}, .random = random};
+  const auto m = fw::hippo<double, fw::legs>::make(b, fw::hippo_sizes{.order = 9});
   const fw::sequences batch{20, 4};
   const auto u = laws::normal_matrix<double>(24, 6, 1);
-  const auto expected = oracle::linear_memory(u, fw::matrix<double>(m.readout.value()), fw::matrix<double>(m.skip.value()), u, batch,
-                                              oracle::steps_of(20, 9, 1.0, fw::legs{}, fw::bilinear{}));
+  const fw::matrix<double> c(m.readout.value()), d(m.skip.value());
+  const auto expected = oracle::linear_memory(u, c, d, u, batch, oracle::steps_of(20, 9, 1.0, fw::legs{}, fw::bilinear{}));
   fw::tape<double> quiet{fw::recording::off};
   const auto y = m(quiet.constant(fw::matrix<double>(u), batch));
   const auto mixed = fw::dense_product(expected.y, m.output.weight.value());
@@ -109,7 +110,8 @@ TEST_CASE("hippo: what does not fit is refused with a remedy") {
   CHECK_THROWS_WITH((fw::hippo<float, fw::fourier>::make(b)), ContainsSubstring("order is 64; needs an odd one"));
   const auto m = fw::hippo<float, fw::legs>::make(b);
   fw::tape<float> t, quiet{fw::recording::off};
-  CHECK_THROWS_WITH(m(t.constant(fw::matrix<float>(2, 25, 1.f))), ContainsSubstring("hippo: x is (2 × 25) but readout is (64 × 26)"));
+  CHECK_THROWS_WITH(m(t.constant(fw::matrix<float>(2, 25, 1.f))),
+                    ContainsSubstring("hippo: x is (2 × 25) but readout is (64 × 26)"));
   auto state = m.make_state({.sequences = 2});
   CHECK_THROWS_WITH(m(t.constant(fw::matrix<float>(2, 26, 1.f)), state), ContainsSubstring("recording::off"));
   CHECK_THROWS_WITH(m(quiet.constant(fw::matrix<float>(2, 26, 1.f)), state), ContainsSubstring("1 sequences but the state has 2"));

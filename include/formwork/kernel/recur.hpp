@@ -109,7 +109,7 @@ void recur_forward(view<S> y, view<S> states, view<S> kept, const_view<S> u, con
 /// dL/du, and for each sequence dL/dc and dL/dd, from dL/dy: chunk by chunk from the end, the states of a chunk computed again
 /// from the kept one, the adjoint g ← A_kᵀ (g + c dy) walking back through it.
 ///
-/// Shapes    du, dy, u (rows × width); c, d, kept as above, of sequences that start at position 0; partial (sequences × layout
+/// Shapes    du, dy, u (rows × width); c, d, kept as above; partial (sequences × layout
 ///           numbers + groups tile_cols): dc as states are, then dd.
 /// Numerics  dc: sums of a chunk in registers, chunks added from the last.
 /// Cost      twice the forward pass, and 2 order operations more.
@@ -143,7 +143,7 @@ void recur_backward(view<S> du, start how, view<S> partial, const_view<S> dy, co
       for (Index t = 0; t < steps; ++t) {
         load_channels(in + t * cols, u.row(row + t) + first, count);
         load_channels(out + t * cols, dy.row(row + t) + first, count);
-        step.forward(path + (t + 1) * size, path + t * size, in + t * cols, from + t, own_room);
+        step.forward(path + (t + 1) * size, path + t * size, in + t * cols, batch.start(s) + from + t, own_room);
       }
       // sum[j] += Σ_t dy_t x_t for a row of numbers a step apart
       const auto add_products = [&](S* sum, const S* x, Index apart) {
@@ -159,7 +159,7 @@ void recur_backward(view<S> du, start how, view<S> partial, const_view<S> dy, co
         for (Index n = 0; n < order; ++n)
           for (Index j = 0; j < cols; j += P::size)
             fma(P::load(weight + n * cols + j), P::load(out + t * cols + j), P::load(g + n * cols + j)).store(g + n * cols + j);
-        step.backward(before, g, slope, from + t, own_room);
+        step.backward(before, g, slope, batch.start(s) + from + t, own_room);
         std::swap(before, g);
         for (Index j = 0; j < count; j += P::size) {
           const P now = fma(P::load(skip + j), P::load(out + t * cols + j), P::load(slope + j));

@@ -23,8 +23,8 @@ struct hippo_sizes {
 ///
 /// Shapes    u, y (tokens × width); c (order × width), d (1 × width), O (width × width).
 /// Numerics  sequential in time, so both forms have the same bits.
-/// Cost      legs: 9 · order operations a token and channel; the others 2 order² near the peak. The backward pass twice that,
-///           and order / 32 activations of memory.
+/// Cost      legs: 16 order operations a token and channel; the others 2 order² near the peak, exact legs 4 order². The backward
+///           pass twice that, and order / 32 activations of memory.
 /// Throws    argument_error for an odd order of fourier, a wrong width, or a step too long for forward_euler.
 /// Source    Gu et al., 2008.07669; a fixed A and a learned c as in 2111.00396; kexue.fm/archives/10114, 10162.
 /// Differs   S4 learns A, B and the step too, and uses LegS' matrix at a fixed rate, which forgets exponentially.
