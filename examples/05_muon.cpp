@@ -87,11 +87,10 @@ double seconds_per_step(const std::vector<outcome>& runs) {
 }
 
 void print_runs(const std::vector<outcome>& runs) {
+  const outcome& best = best_of(runs);
+  const char* where = &best == &runs.front() || &best == &runs.back() ? "  best, at the end of the grid" : "  best";
   for (const outcome& r : runs)
-    std::printf("%-8s%10.4g%12.4f%14.1f%s\n", r.rule.c_str(), r.rate, r.last(), 1e3 * r.seconds_per_step,
-                &r != &best_of(runs)                         ? ""
-                : runs.size() > 1 && (&r == &runs.front() || &r == &runs.back()) ? "  best, at the end of the grid"
-                                                                                : "  best");
+    std::printf("%-8s%10.4g%12.4f%14.1f%s\n", r.rule.c_str(), r.rate, r.last(), 1e3 * r.seconds_per_step, &r == &best ? where : "");
 }
 
 /// How many times fewer steps `ours` needs than `theirs`: for the loss that the worse of the two ends with.
