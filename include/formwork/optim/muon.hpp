@@ -18,7 +18,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Shapes    for weights (in × out), role::matrix; one row or column is normalised. Others belong to AdamW: embeddings, heads,
 ///           gains, biases.
 /// Numerics  the change of p is rounded once when it is subtracted; a gradient of 0 gives an update of 0.
-/// Cost      for n × n weights about 20 n³ operations, for n × 4n about 29 n³ (kernel/orthogonalize.hpp).
+/// Cost      for n × n weights about 20 n³ operations, for n × 4n about 38 n³ (kernel/orthogonalize.hpp).
 /// Source    Jordan et al., kellerjordan.github.io/posts/muon; Liu et al., 2502.16982 (0.2 √max, weight decay);
 ///           kexue.fm/archives/10592, 10739.
 /// Differs   s is of our (in × out) weights; Jordan's max(1, rows / columns) is of (out × in). float32 where Jordan iterates in
