@@ -28,8 +28,8 @@ void bench::rows() {
       r->model(r->quiet, prompt.input, r->state).last();
       return [r] {
         bench::keep(r->model(r->quiet, r->next, r->state).last());
-        for (auto& layer : r->state)  // the next token meets the same cache
-          std::visit([](auto& of) { of.inner.cache.truncate(0, cached); }, layer);
+        r->state.seen.truncate(0, cached);  // the next token meets the same cache
+        for (auto& layer : r->state.layers) std::visit([](auto& of) { of.inner.cache.truncate(0, cached); }, layer);
       };
     });
 

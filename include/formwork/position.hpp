@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// How a token's place enters a model: rope
+/// How a token's place enters a model:
+///   rope          queries and keys are turned by their positions; given to attention
+///   frequencies   rope's tables as values: geometric, interpolated, ntk_old, ntk_aware, ntk_fixed, ntk_mixed, dynamic
+///   sinusoidal    sines and cosines are added to the tokens' vectors; given to the model
+///   learned       rows of a learned table are added; given to the model
+#include <formwork/position/frequencies.hpp>
+#include <formwork/position/learned.hpp>
 #include <formwork/position/rope.hpp>
+#include <formwork/position/sinusoidal.hpp>

@@ -6,9 +6,11 @@
 ///   var         a value of a computation: a counted handle
 ///   tape        records fused ops, walks them back; record() ends an op of one's own
 ///   ops         add, multiply, map with a user's formula, product, concat, split, lookup, sums
+///   assign      another value for every slot of its type in a made module
 ///   checkpoint  keep the input, recompute the rest
 ///   fields      the members of a module, listed once; walks over its parameters
 ///   gradcheck   gradients against central differences
+#include <formwork/tape/assign.hpp>
 #include <formwork/tape/checkpoint.hpp>
 #include <formwork/tape/fields.hpp>
 #include <formwork/tape/gradcheck.hpp>

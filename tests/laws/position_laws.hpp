@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/contract/position.hpp>
+#include <formwork/tape.hpp>
 
 #include "kernel/checks.hpp"
 
@@ -77,6 +78,64 @@ void rotation_keeps_distances(const Position& position, Index key_width) {
     REQUIRE(std::abs(score[1] - score[0]) <= 1e-11);
     REQUIRE(std::abs(score[2] - score[0]) <= 1e-11);
   }
+}
+
+/// A row alone, at its position, has the bits it has in a batch, and the input keeps its gradient.
+template <class S, class Position>
+void embedding_depends_on_the_row_alone(const Position& position, Index width) {
+  const auto x = checks::numbers(6).matrix<S>(30, width);
+  fw::sequences batch{11, 0, 1, 18};
+  batch.starts(std::vector<Index>{0, 3, 500, 77});
+  const auto run = [&](fw::matrix<S> rows, const fw::sequences& where) {
+    fw::tape<S> quiet{fw::recording::off};
+    return fw::matrix<S>(position.embed(quiet.constant(std::move(rows), where)).value());
+  };
+  const auto all = run(x, batch);
+  REQUIRE_FALSE(checks::same_bits(all, x));
+  for (Index i = 0; i < 30; ++i) {
+    fw::sequences alone{1};
+    alone.starts(std::vector<Index>{batch.position_of(i)});
+    REQUIRE(checks::same_bits(run(fw::matrix<S>(x.rows(i, 1)), alone), fw::matrix<S>(all.rows(i, 1))));
+  }
+  checks::check_threads("embed", [&] { return run(x, batch); });
+}
+
+/// Every gradient, of the input and of what the policy learns.
+template <class Position>
+void embedding_gradients_are_right(Position position, Index width) {
+  const fw::sequences batch{5, 1, 3};
+  const auto weight = checks::numbers(8).matrix<double>(9, width);
+  struct with_input {
+    fw::parameter<double> x;
+    Position& position;
+    static auto fields(with_input& m) {
+      return std::tuple_cat(fw::fields("x", m.x), fw::policy_field("position", m.position));
+    }
+  } all{{checks::numbers(7).matrix<double>(9, width), fw::role::matrix}, position};
+  const auto report = fw::gradcheck(
+      all,
+      [&](fw::tape<double>& t) {
+        const auto flat = fw::use(t, all.x);
+        auto x = t.leaf(fw::matrix<double>(flat.value()), fw::share(batch), false);
+        x = fw::record(x, [d = fw::gradient_of(flat)](fw::matrix<double>& dx) { d.add(std::move(dx)); }, flat);
+        return fw::sum(fw::multiply(all.position.embed(x), t.constant(fw::matrix<double>(weight), batch)));
+      },
+      {.every_up_to = 60, .sample = 16});
+  INFO(report);
+  CHECK(report);
+}
+
+/// For a policy that learns in S; and for one that is a plain value.
+template <class S, class Position>
+void embedding_laws_in(const Position& position, Index width) {
+  static_assert(fw::position_policy<Position> && fw::embeds<Position, S>);
+  embedding_depends_on_the_row_alone<S>(position, width);
+  if constexpr (std::same_as<S, double>) embedding_gradients_are_right(position, width);
+}
+template <class Position>
+void embedding_laws(const Position& position, Index width) {
+  embedding_laws_in<float>(position, width);
+  embedding_laws_in<double>(position, width);
 }
 
 template <class Position>

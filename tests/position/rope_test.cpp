@@ -14,8 +14,10 @@ struct not_a_position {
 static_assert(!fw::position_policy<not_a_position>);
 static_assert(std::same_as<decltype(fw::rope{.base = 5e5}), fw::rope<>>);
 
-/// Position interpolation, as a user writes a table of their own.
-double interpolated(const fw::frequency_site& at) { return fw::geometric(at) / at.extension; }
+/// A user writes a table of their own like the library's: here, no pair turns slower than once in the training length.
+double never_slower(const fw::frequency_site& at) {
+  return std::max(fw::geometric(at), 2 * 3.14159265358979 / static_cast<double>(at.training_length));
+}
 
 }  // namespace
 
@@ -26,17 +28,17 @@ TEST_CASE("rope keeps the laws of a rotation, in both pairings, whole and in par
   }
   laws::position_laws(fw::rope<>{.rotated_width = 6}, 10);
   laws::position_laws(fw::rope<fw::pairing::interleaved>{.rotated_width = 6}, 11);
-  laws::position_laws(fw::rope{.inverse_frequencies = {.formula = interpolated, .extension = 8}}, 16);
+  laws::position_laws(fw::rope{.inverse_frequencies = {.formula = never_slower, .training_length = 100}}, 16);
 }
 
-TEST_CASE("rope's tables are the published ones: base 10000 at width 8, and interpolated by 8") {
-  const double plain[] = {1, .1, .01, .001}, slower[] = {.125, .0125, .00125, .000125};
+TEST_CASE("rope's table holds the frequencies of its value, a user's formula among them") {
+  const double plain[] = {1, .1, .01, .001}, lifted[] = {1, .1, .0628318530717958, .0628318530717958};
   const auto table = fw::rope<>{}.table<double>(8, 1);
-  const auto other = fw::rope{.inverse_frequencies = {.formula = interpolated, .extension = 8}}.table<double>(8, 1);
+  const auto other = fw::rope{.inverse_frequencies = {.formula = never_slower, .training_length = 100}}.table<double>(8, 1);
   REQUIRE(table.pairs() == 4);
   for (std::size_t i = 0; i < 4; ++i) {
     CHECK(std::abs(table.inverse_frequency()[i] / plain[i] - 1) <= 1e-15);
-    CHECK(std::abs(other.inverse_frequency()[i] / slower[i] - 1) <= 1e-15);
+    CHECK(std::abs(other.inverse_frequency()[i] / lifted[i] - 1) <= 1e-15);
   }
 }
 
@@ -63,7 +65,7 @@ TEST_CASE("rope: a factor on the table multiplies the turned columns") {
 TEST_CASE("rope: values compare, so that a table is made again only when one has changed") {
   CHECK(fw::rope<>{} == fw::rope<>{});
   CHECK(fw::rope<>{} != fw::rope{.base = 5e5});
-  CHECK(fw::rope<>{} != fw::rope{.inverse_frequencies = {.formula = interpolated}});
+  CHECK(fw::rope<>{} != fw::rope{.inverse_frequencies = {.formula = never_slower}});
 }
 
 TEST_CASE("rope names a width it cannot turn") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <formwork/attention/turning.hpp>
 #include <formwork/contract/heads.hpp>
 #include <formwork/contract/mask.hpp>
 #include <formwork/contract/mixer.hpp>
@@ -7,25 +8,18 @@
 #include <formwork/contract/scale.hpp>
 #include <formwork/contract/score.hpp>
 #include <formwork/contract/weights.hpp>
-#include <formwork/kernel/attend.hpp>
 #include <formwork/heads/independent.hpp>
-#include <formwork/kernel/rotate.hpp>
+#include <formwork/kernel/attend.hpp>
 #include <formwork/layer/linear.hpp>
 #include <formwork/mask/causal.hpp>
 #include <formwork/scale/inv_sqrt.hpp>
 #include <formwork/score/plain.hpp>
 #include <formwork/weights/softmax.hpp>
 
-#include <memory>
+#include <tuple>
 #include <utility>
 
 namespace formwork::inline FORMWORK_ABI {
-
-template <class Position, class S>
-struct turning_table : std::type_identity<char> {};
-template <class Position, class S>
-  requires rotates<Position, S>
-struct turning_table<Position, S> : std::type_identity<typename Position::template table_type<S>> {};
 
 /// Multi-head softmax attention, composed from an order-free list of policies; the mask must be stated:
 ///
@@ -35,8 +29,9 @@ struct turning_table<Position, S> : std::type_identity<typename Position::templa
 ///
 /// Shapes    x, y (tokens × width); Q (width × heads · key_width), K (width × key_heads · key_width), V (width × key_heads ·
 ///           head_width), O (heads · head_width × width). Sizes of 0 mean width / heads, and as many key heads as heads.
-/// Numerics  see kernel/attend.hpp; the incremental form gives the bits of the parallel one.
-/// Throws    argument_error for sizes that do not divide, a wrong width, or a state that is full.
+/// Numerics  see kernel/attend.hpp; the incremental form gives the bits of the parallel one, where both are declared the same
+///           length.
+/// Throws    argument_error for sizes that do not divide, a wrong width, a state that is full or was declared another length.
 /// Source    Vaswani et al., 1706.03762; key_width apart from head_width: kexue.fm/archives/7325.
 template <real S, class... Policy>
 struct attention {
@@ -56,18 +51,15 @@ struct attention {
   using weights_type = pick_t<slot::weights, softmax, Policy...>;
   using policies = policy_list<mask_type, position_type, scale_type, score_type, heads_type, weights_type>;
 
-  using table = std::shared_ptr<const typename turning_table<position_type, S>::type>;
+  static_assert(!absolute_position<position_type>,
+                "formwork: an absolute position is added to the embeddings of tokens; give it to the model, not to attention");
 
   /// What incremental decoding has seen: the keys, turned to their positions, and the values.
   struct state {
     key_value_cache<S> cache;
-    table turns;  ///< for every position up to the capacity
-  };
-
-  /// The table of the longest sequence met so far; call a model from one thread until it has met it.
-  struct remembered_turns {
-    table turns;
-    position_type made_for = {};
+    turns<position_type, S> turn;  ///< by the table of every position up to the capacity
+    unturned_keys<S> unturned;     ///< empty where nothing turns
+    Index length = 0;              ///< declared
   };
 
   linear<S> query, key, value, output;
@@ -78,7 +70,7 @@ struct attention {
   score_type score = {};
   heads_type heads = {};
   weights_type weights = {};
-  mutable remembered_turns remembered = {};
+  turning_tables<position_type, S> tables = {};
 
   template <class... Value>
   static attention make(const builder& b, const Value&... given) {
@@ -88,7 +80,7 @@ struct attention {
                 linear<S>::make(b, width, shape.key_heads * shape.key_width, place::key),
                 linear<S>::make(b, width, shape.key_heads * shape.head_width, place::value),
                 linear<S>::make(b, shape.heads * shape.head_width, width, place::output), shape};
-    (assign_value(given, m.mask, m.position, m.scale, m.score, m.heads, m.weights), ...);
+    fill_slots(m, given...);
     return m;
   }
 
@@ -98,11 +90,11 @@ struct attention {
     require_width(x);
     auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
     matrix<S> qkv = project(x.value()), kept(x.rows(), shape.heads);
-    const table turns = turns_for(batch.longest());
-    turn(qkv, turns, batch, direction::forward);
+    const auto turn = tables.of(position, shape.key_width, batch.longest(), batch.declared());
+    turn_both(turn, qkv, shape, batch, direction::forward);
     attend_forward<S>(y.write(), kept, q(qkv), k(qkv), v(qkv), batch, batch, shape, chosen());
-    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turns, part = parts(*this)](matrix<S>& dy) {
-      part.backward(x, y, qkv, kept, turns, dy);
+    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turn, part = parts(*this)](matrix<S>& dy) {
+      part.backward(x, y, qkv, kept, turn, dy);
     };
     return output(record(y, std::move(backward), x, query.weight, query.bias, key.weight, key.bias, value.weight, value.bias));
   }
@@ -124,18 +116,46 @@ struct attention {
       require(batch.start(s) + batch.length(s) <= seen.cache.capacity(s), "attention: sequence ", s, " holds ", batch.start(s),
               " tokens and ", batch.length(s), " more come, but the state has room for ", seen.cache.capacity(s),
               "; needs a larger capacity in make_state");
+    require(batch.declared() == 0 || batch.declared() == seen.length, "attention: the batch declares length ", batch.declared(),
+            " but the state ", seen.length, "; needs turn_again(state, length)");
     auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
     matrix<S> qkv = project(x.value());
-    turn(qkv, seen.turns, batch, direction::forward);
+    if constexpr (rotates<position_type, S>) seen.unturned.append(k(qkv), batch);
+    turn_both(seen.turn, qkv, shape, batch, direction::forward);
     seen.cache.append(k(qkv), v(qkv), batch);
     attend_forward<S>(y.write(), {}, q(qkv), seen.cache, batch, shape, chosen());
     return output(y);
   }
 
   state make_state(state_sizes room) const {
-    return {key_value_cache<S>(room.sequences, room.capacity, shape), turns_for(room.capacity)};
+    state st{key_value_cache<S>(room.sequences, room.capacity, shape),
+             tables.of(position, shape.key_width, room.capacity, room.length), {}, room.length};
+    if constexpr (rotates<position_type, S>)
+      st.unturned = unturned_keys<S>(room.sequences, room.capacity, shape.key_heads * shape.key_width);
+    return st;
   }
 
+  /// Turns the keys of a state again, by the position policy that this layer has now and for that declared length (0: none):
+  /// the calls that follow have the bits of a state that began so. In a model, later layers' keys and values still come from
+  /// what the earlier ones computed before.
+  ///
+  /// Cost      a rotation of every key; nothing where positions do not turn keys.
+  void turn_again(state& seen, Index length) const {
+    if constexpr (rotates<position_type, S>) {
+      const auto turn = tables.of(position, shape.key_width, seen.unturned.capacity(), length);
+      const sequences rows = seen.cache.rows();
+      matrix<S> keys = seen.unturned.first(rows);
+      turn(keys, shape.key_heads, rows, direction::forward);
+      seen.cache.replace_keys(keys);
+      seen.turn = turn;
+    }
+    seen.length = length;
+  }
+
+  template <class M>
+  static auto slots(M& m) {
+    return std::tie(m.mask, m.position, m.scale, m.score, m.heads, m.weights);
+  }
   template <class M>
   static auto fields(M& m) {
     return formwork::fields("query", m.query, "key", m.key, "value", m.value, "output", m.output);
@@ -181,45 +201,29 @@ struct attention {
     return qkv;
   }
 
-  table turns_for(Index positions) const {
-    if constexpr (rotates<position_type, S>) {
-      auto& [turns, made_for] = remembered;
-      if (turns && turns->capacity() >= positions && made_for == position) return turns;
-      using made = typename position_type::template table_type<S>;
-      turns = std::allocate_shared<const made>(pool_allocator<made>{}, position.template table<S>(shape.key_width, positions));
-      made_for = position;
-    }
-    return remembered.turns;
-  }
-  void turn(matrix<S>& qkv, const table& turns, const sequences& batch, direction way) const {
-    parts(*this).turn(qkv, turns, batch, way);
+  static void turn_both(const turns<position_type, S>& turn, matrix<S>& qkv, const head_shape& h, const sequences& batch,
+                        direction way) {
+    turn(part_of(qkv, h, 0), h.heads, batch, way);
+    turn(part_of(qkv, h, 1), h.key_heads, batch, way);
   }
 
   /// What a recording remembers of this layer: it may move before the backward pass.
   struct parts {
     typename parameter<S>::cell *weight[3], *bias[3];
     head_shape shape;
-    position_type position;
     decltype(std::declval<const attention&>().chosen()) policies;
 
     explicit parts(const attention& a)
         : weight{a.query.weight.address(), a.key.weight.address(), a.value.weight.address()},
           bias{a.query.bias.address(), a.key.bias.address(), a.value.bias.address()},
-          shape(a.shape), position(a.position), policies(a.chosen()) {}
+          shape(a.shape), policies(a.chosen()) {}
 
-    void turn(matrix<S>& qkv, const table& turns, const sequences& batch, direction way) const {
-      if constexpr (rotates<position_type, S>) {
-        position.rotate(part_of(qkv, shape, 0), shape.heads, *turns, batch, way);
-        position.rotate(part_of(qkv, shape, 1), shape.key_heads, *turns, batch, way);
-      }
-    }
-
-    void backward(const var<S>& x, const var<S>& y, const matrix<S>& qkv, const matrix<S>& kept, const table& turns,
-                  const matrix<S>& dy) const {
+    void backward(const var<S>& x, const var<S>& y, const matrix<S>& qkv, const matrix<S>& kept,
+                  const turns<position_type, S>& turn, const matrix<S>& dy) const {
       matrix<S> d(qkv.rows(), qkv.cols());
       attend_backward<S>(part_of(d, shape, 0), part_of(d, shape, 1), part_of(d, shape, 2), dy, y.value(), kept,
                          part_of(qkv, shape, 0), part_of(qkv, shape, 1), part_of(qkv, shape, 2), x.batch(), x.batch(), shape, policies);
-      turn(d, turns, x.batch(), direction::backward);
+      turn_both(turn, d, shape, x.batch(), direction::backward);
       for (int i = 0; i < 3; ++i)
         linear<S>::backward(gradient_of(x), gradient_of_parameter<S>(weight[i]), gradient_of_parameter<S>(bias[i]),
                             part_of(d, shape, i), x.value(), weight[i]->value);

@@ -9,6 +9,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///   m(x)              the parallel form, on a ragged batch
 ///   m(x, state)       the incremental form: x holds the next tokens of each sequence, state what came before
 ///   m.make_state({.sequences, .capacity})
+///   m.turn_again(state, length)   where positions turn the keys of a state: `turns_again`
 ///
 /// Laws      prefill in any split, then steps, equals the parallel form, bitwise; no output depends on a later input; a
 ///           sequence alone equals the same in a batch, bitwise; gradcheck (tests/laws/mixer_laws.hpp).
@@ -19,6 +20,11 @@ concept mixer = std::same_as<typename M::plugs_into, slot::mixer> &&
                   { m(x, state) } -> std::same_as<var<typename M::scalar>>;
                   { m.make_state(state_sizes{}) } -> std::same_as<typename M::state>;
                 };
+
+/// A state remembers the table its keys were turned by. turn_again turns them again, once, by the position policy that the
+/// layer has now and for that declared length (0: none).
+template <class M>
+concept turns_again = requires(const M& m, typename M::state& state) { m.turn_again(state, Index{}); };
 
 /// Maps each row alone: mlp, gated_mlp.
 template <class F>

@@ -55,6 +55,7 @@ enum class fan {
 struct state_sizes {
   Index sequences = 1;
   Index capacity = 1024;  ///< tokens of each
+  Index length = 0;       ///< declared for positions whose table depends on it; 0: none
 };
 
 /// The policy types a module can be given values for: make(sizes, rng, values...) checks against it.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <formwork/contract/module.hpp>
 #include <formwork/core/matrix.hpp>
 #include <formwork/core/sequences.hpp>
 #include <formwork/core/slot.hpp>
@@ -30,23 +31,44 @@ concept rotates = requires(const P& p, typename P::template table_type<S>& table
 };
 
 template <class P>
-concept rotary_position = rotates<P, float> && rotates<P, double>;
+concept rotary_position = rotates<P, float> && rotates<P, double> && std::equality_comparable<P>;
 
-/// Tokens have no place: attention's default.
+/// A rotary policy whose table depends on how long sequences are declared to be (sequences::declare, state_sizes::length):
+///
+///   p.declared(length)                            the policy with the table of that length
+template <class P>
+concept depends_on_length = requires(const P& p) {
+  { p.declared(Index{}) } -> std::same_as<P>;
+};
+
+/// Adds to the vector of each token that of its place: row r of sequence s stands at x.batch().start(s) + r.
+///
+///   p.embed(x)                                    x, y (tokens × width)
+///
+/// Laws      a row alone has the bits of the same row in a batch; gradcheck (tests/laws/position_laws.hpp).
+template <class P, class S>
+concept embeds = requires(const P& p, const var<S>& x) {
+  { p.embed(x) } -> std::same_as<var<S>>;
+};
+
+template <class P>
+concept absolute_position = embeds<P, float> || embeds<P, double>;
+
+/// Tokens have no place: the default of attention and of models.
 struct no_position {
   using plugs_into = slot::position;
   friend bool operator==(const no_position&, const no_position&) = default;
 };
 
-/// A position policy implements one or several hooks, found by `requires`; attention takes a hook from one policy at most,
-/// and one that no policy implements costs nothing.
+/// A position policy implements one or several hooks, found by `requires`; a hook is taken from one policy at most, and one
+/// that no policy implements costs nothing.
 ///
-///   rotate      queries and keys are turned before their product: `rotary_position`
-///
-/// Policies compare, so that a table is made again when a value has changed.
+///   rotate      queries and keys are turned before their product: `rotary_position`, given to attention. Such policies
+///               compare, so that a table is made again when a value has changed.
+///   embed       a vector is added to each token's: `absolute_position`, given to the model
 template <class P>
-concept position_policy = policy<P> && std::same_as<typename P::plugs_into, slot::position> && std::equality_comparable<P> &&
-                          (rotary_position<P> || std::same_as<P, no_position>);
+concept position_policy = policy<P> && std::same_as<typename P::plugs_into, slot::position> &&
+                          (rotary_position<P> || absolute_position<P> || std::same_as<P, no_position>);
 static_assert(position_policy<no_position>);
 
 }  // namespace formwork

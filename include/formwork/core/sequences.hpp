@@ -50,12 +50,24 @@ class sequences {
 
   /// Position of the first row; set by a model called with a state.
   Index start(Index s) const { return starts_.empty() ? 0 : starts_[static_cast<std::size_t>(s)]; }
+  /// Of a row of any sequence.
+  Index position_of(Index row) const {
+    const Index s = sequence_of(row);
+    return start(s) + row - first(s);
+  }
+  /// How long the sequences are declared to be, for positions whose table depends on it; 0: not declared.
+  Index declared() const { return declared_; }
   /// What dropout is keyed by, so that a sequence draws the same numbers in any batch; s by default.
   Index id(Index s) const { return ids_.empty() ? s : ids_[static_cast<std::size_t>(s)]; }
 
   sequences& starts(std::span<const Index> at) {
     require(static_cast<Index>(at.size()) == count(), "sequences: ", at.size(), " starts for ", count(), " sequences");
     starts_.assign(at.begin(), at.end());
+    return *this;
+  }
+  sequences& declare(Index length) {
+    require(length >= 0, "sequences: the declared length is ", length, "; needs >= 0, where 0 is none");
+    declared_ = length;
     return *this;
   }
   sequences& ids(std::span<const Index> names) {
@@ -68,6 +80,7 @@ class sequences {
 
  private:
   pooled_vector<Index> offsets_, starts_, ids_;
+  Index declared_ = 0;
 };
 
 }  // namespace formwork

@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <tuple>
 #include <type_traits>
 
 namespace formwork::inline FORMWORK_ABI {
@@ -61,6 +62,17 @@ constexpr void assign_value(const Value& value, Target&... target) {
         if constexpr (std::same_as<Value, Target>) target = value;
       }(),
       ...);
+}
+
+/// A module whose policies can be given values lists them: `template <class M> static auto slots(M& m) { return
+/// std::tie(m.mask, m.scale); }`.
+template <class T>
+concept has_slots = requires(T& t) { std::remove_cv_t<T>::slots(t); };
+
+/// Values for the slots of one module; those that fill none of them are for others.
+template <has_slots T, class... Value>
+constexpr void fill_slots(T& module, const Value&... value) {
+  std::apply([&](auto&... slot) { (assign_value(value, slot...), ...); }, std::remove_cv_t<T>::slots(module));
 }
 
 }  // namespace formwork

@@ -27,7 +27,7 @@ struct gated_mlp {
     const Index width = b.sizes.width, hidden = b.sizes.hidden > 0 ? b.sizes.hidden : (8 * width / 3 + 31) / 32 * 32;
     gated_mlp m{linear<S>::make(b, width, hidden, place::gate), linear<S>::make(b, width, hidden, place::up),
                 linear<S>::make(b, hidden, width, place::down)};
-    (assign_value(value, m.activation), ...);
+    fill_slots(m, value...);
     return m;
   }
 
@@ -51,6 +51,10 @@ struct gated_mlp {
         x, gate.weight, gate.bias, up.weight, up.bias, down.weight, down.bias);
   }
 
+  template <class M>
+  static auto slots(M& m) {
+    return std::tie(m.activation);
+  }
   template <class M>
   static auto fields(M& m) {
     return formwork::fields("gate", m.gate, "up", m.up, "down", m.down);

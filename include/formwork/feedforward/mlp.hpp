@@ -25,7 +25,7 @@ struct mlp {
   static mlp make(const builder& b, const Value&... value) {
     const Index width = b.sizes.width, hidden = b.sizes.hidden > 0 ? b.sizes.hidden : 4 * width;
     mlp m{linear<S>::make(b, width, hidden, place::up), linear<S>::make(b, hidden, width, place::down)};
-    (assign_value(value, m.activation), ...);
+    fill_slots(m, value...);
     return m;
   }
 
@@ -46,6 +46,10 @@ struct mlp {
         x, up.weight, up.bias, down.weight, down.bias);
   }
 
+  template <class M>
+  static auto slots(M& m) {
+    return std::tie(m.activation);
+  }
   template <class M>
   static auto fields(M& m) {
     return formwork::fields("up", m.up, "down", m.down);

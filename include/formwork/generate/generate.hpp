@@ -14,6 +14,7 @@ namespace formwork::inline FORMWORK_ABI {
 struct generate_options {
   Index count = 256;     ///< tokens to draw
   Index capacity = 0;    ///< room of the state; 0: what the prompt and count need
+  Index length = 0;      ///< declared for positions whose table depends on it; 0: none
 };
 
 /// Continues the prompt: prefills a state, then draws `count` tokens one by one. Each drawn token is passed to `on_token`,
@@ -29,7 +30,8 @@ std::vector<Index> generate(const Model& model, std::span<const Index> prompt, c
   require(!prompt.empty(), "generate: the prompt is empty; needs at least one token");
   require(options.count >= 0, "generate: count is ", options.count, "; needs >= 0");
   const Index needed = static_cast<Index>(prompt.size()) + options.count;
-  auto state = model.make_state({.sequences = 1, .capacity = options.capacity > 0 ? options.capacity : needed});
+  auto state = model.make_state({.sequences = 1, .capacity = options.capacity > 0 ? options.capacity : needed,
+                                 .length = options.length});
   tape<S> quiet{recording::off};
   tokens next{std::vector<Index>(prompt.begin(), prompt.end())};
   std::vector<Index> drawn;

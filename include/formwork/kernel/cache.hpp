@@ -8,6 +8,7 @@
 #include <formwork/kernel/tile.hpp>
 
 #include <algorithm>
+#include <span>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -82,6 +83,18 @@ class key_value_cache {
     for (Index s = 0; s < count(); ++s) lengths_[at(s)] += batch.length(s);
   }
 
+  /// Other keys in the place of those it holds, for the same values.
+  ///
+  /// Shapes    k (the rows of rows() × key_heads · key_width).
+  void replace_keys(view<const S> k) {
+    const sequences held = rows();
+    check_keys(k, held);
+    parallel_for(count() * shape_.key_heads, [&](Index task) {
+      const Index s = task / shape_.key_heads, h = task % shape_.key_heads;
+      fill_keys(s, h, 0, k.rows(held.first(s), length(s)));
+    });
+  }
+
   /// Forgets all but the first `length` keys of a sequence.
   void truncate(Index sequence, Index length) {
     require(0 <= sequence && sequence < count() && 0 <= length && length <= lengths_[at(sequence)],
@@ -93,6 +106,8 @@ class key_value_cache {
   Index length(Index sequence) const { return lengths_[at(sequence)]; }
   Index capacity(Index sequence) const { return capacities_[at(sequence)]; }
   head_shape shape() const { return shape_; }
+  /// As many rows as it holds keys of each sequence.
+  sequences rows() const { return sequences(std::span<const Index>(lengths_)); }
 
   cached_head<S> head(Index sequence, Index key_head) const {
     const S* keys = numbers_.data() + offsets_[at(sequence)] + key_head * head_size(capacity(sequence));
@@ -131,8 +146,7 @@ class key_value_cache {
 
   void check(view<const S> k, view<const S> v, const sequences& batch) const {
     require(batch.count() == count(), "key_value_cache: ", batch.count(), " sequences for a cache of ", count());
-    require(k.rows() == batch.rows() && k.cols() == shape_.key_heads * shape_.key_width, "key_value_cache: k is ",
-            shape_text(k), "; needs (", batch.rows(), " × ", shape_.key_heads * shape_.key_width, ")");
+    check_keys(k, batch);
     require(v.rows() == batch.rows() && v.cols() == shape_.key_heads * shape_.head_width, "key_value_cache: v is ",
             shape_text(v), "; needs (", batch.rows(), " × ", shape_.key_heads * shape_.head_width, ")");
     for (Index s = 0; s < count(); ++s)
@@ -140,11 +154,28 @@ class key_value_cache {
               " keys and ", batch.length(s), " more come, but its capacity is ", capacity(s));
   }
 
+  void check_keys(view<const S> k, const sequences& batch) const {
+    require(k.rows() == batch.rows() && k.cols() == shape_.key_heads * shape_.key_width, "key_value_cache: k is ",
+            shape_text(k), "; needs (", batch.rows(), " × ", shape_.key_heads * shape_.key_width, ")");
+  }
+
+  S* panels_of(Index s, Index h) { return numbers_.data() + offsets_[at(s)] + h * head_size(capacity(s)); }
+
   /// Keys from .. until - 1 of one head, all in one key_block; `row` is the first one's row in k and v.
   void fill_head(Index s, Index h, Index from, Index until, Index row, view<const S> k, view<const S> v) {
-    const Index width = shape_.key_width, rows = until - from, stride = value_stride();
-    S* panels = numbers_.data() + offsets_[at(s)] + h * head_size(capacity(s));
-    const auto keys = k.rows(row, rows).cols(h * width, width);
+    const Index rows = until - from, stride = value_stride();
+    fill_keys(s, h, from, k.rows(row, rows));
+    S* values = panels_of(s, h) + panels_size(capacity(s)) + from * stride;
+    unsigned char& finite = finite_[flag(s, h) + at(from / key_block)];
+    if (from % key_block == 0) finite = 1;
+    if (!copy_padded<S>(values, stride, v.rows(row, rows).cols(h * shape_.head_width, shape_.head_width))) finite = 0;
+  }
+
+  /// Keys from, ... of one head; k holds all heads' columns.
+  void fill_keys(Index s, Index h, Index from, view<const S> k) {
+    const Index width = shape_.key_width, rows = k.rows();
+    S* panels = panels_of(s, h);
+    const auto keys = k.cols(h * width, width);
     for (Index i = 0; i < rows;) {
       const Index key = from + i, lane = key % tile_cols<S>;
       S* panel = panels + (key - lane) * width;
@@ -156,11 +187,6 @@ class key_value_cache {
           for (Index d = 0; d < width; ++d) panel[d * tile_cols<S> + lane + x] = keys(i + x, d);
       i += here;
     }
-
-    S* values = panels + panels_size(capacity(s)) + from * stride;
-    unsigned char& finite = finite_[flag(s, h) + at(from / key_block)];
-    if (from % key_block == 0) finite = 1;
-    if (!copy_padded<S>(values, stride, v.rows(row, rows).cols(h * shape_.head_width, shape_.head_width))) finite = 0;
   }
 
   head_shape shape_;

@@ -36,10 +36,11 @@ struct embedding {
     return {b.normal<S>(b.sizes.vocab, b.sizes.width, 0.02, role::embedding)};
   }
 
-  var<S> operator()(tape<S>& t, const tokens& x) const {
-    require(static_cast<Index>(x.ids.size()) == x.batch.rows(), "embedding: ", x.ids.size(), " ids for ", x.batch.rows(),
+  var<S> operator()(tape<S>& t, const tokens& x) const { return (*this)(t, x.ids, x.batch); }
+  var<S> operator()(tape<S>& t, std::span<const Index> ids, sequences batch) const {
+    require(static_cast<Index>(ids.size()) == batch.rows(), "embedding: ", ids.size(), " ids for ", batch.rows(),
             " rows; needs one id a row");
-    return lookup(t, table, std::span<const Index>(x.ids), share(x.batch));
+    return lookup(t, table, ids, share(std::move(batch)));
   }
 
   template <class M>

@@ -60,6 +60,11 @@ struct block {
   }
 
   state make_state(state_sizes room) const { return mix.make_state(room); }
+  void turn_again(state& st, Index length) const
+    requires turns_again<mixer_type>
+  {
+    mix.turn_again(st, length);
+  }
 
   template <class M>
   static auto fields(M& m) {

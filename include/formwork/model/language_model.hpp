@@ -2,7 +2,9 @@
 #pragma once
 #include <formwork/layer/embedding.hpp>
 #include <formwork/loss/logits.hpp>
+#include <formwork/model/parts.hpp>
 #include <formwork/model/stack.hpp>
+#include <formwork/model/tokens_seen.hpp>
 
 #include <tuple>
 #include <type_traits>
@@ -22,25 +24,34 @@ struct no_norm {
 };
 
 /// A decoder over tokens: embedding, a stack of layers, a final norm where the residual policy ends with one, and a head of
-/// its own or the embedding's table.
+/// its own or the embedding's table. Layers of one or several kinds, and an absolute position or none, in any order:
 ///
 ///   auto model = language_model<float, layer>::make({.vocab = 256, .width = 256, .depth = 6, .heads = 8}, rng);
 ///   auto loss = cross_entropy(model(tape, batch.input), batch.target);
+///   auto other = language_model<float, layer, learned<float>>::make(sizes, rng, learned<float>{.longest = 512});
 ///
 /// Shapes    tokens (one id a row) -> logits (tokens × vocab), not yet multiplied.
-/// Throws    argument_error for sizes that do not fit, or a token id outside the vocabulary.
-template <real S, class... Layer>
+/// Throws    argument_error for sizes that do not fit, a token id outside the vocabulary, or a state that is full: then the
+///           state is as before.
+template <real S, class... Part>
 struct language_model {
   using scalar = S;
-  using stack_type = stack<S, Layer...>;
-  using first_layer = std::tuple_element_t<0, std::tuple<Layer...>>;
-  using state = typename stack_type::state;
-  using policies = policies_of_t<stack_type>;
+  using stack_type = typename model_parts<S, Part...>::stack_type;
+  using position_type = typename model_parts<S, Part...>::position_type;
+  using first_layer = std::variant_alternative_t<0, typename stack_type::kind>;
+  using policies = join_lists<policy_list<position_type>, policies_of_t<stack_type>>;
   static constexpr bool final_norm = first_layer::residual_type::final_norm;
   using norm_type = std::conditional_t<final_norm, typename first_layer::norm_type, no_norm<S>>;
 
+  /// What incremental decoding has seen.
+  struct state {
+    tokens_seen seen;
+    typename stack_type::state layers;
+  };
+
   formwork::sizes sizes;
   embedding<S> embed;
+  position_type position;
   stack_type layers;
   norm_type norm;
   parameter<S> head;  ///< absent when tied
@@ -51,23 +62,49 @@ struct language_model {
     require(sizes.vocab > 0 && sizes.width > 0, "language_model: vocab is ", sizes.vocab, " and width ", sizes.width,
             "; needs both > 0");
     const builder b{.sizes = sizes, .random = random};
-    language_model m{sizes, embedding<S>::make(b), stack_type::make(b, value...), norm_type::make(sizes.width), {}};
+    language_model m{sizes, embedding<S>::make(b), make_policy<position_type>(b, value...), stack_type::make(b, value...),
+                     norm_type::make(sizes.width), {}};
     if (sizes.head == tying::own) m.head = b.normal<S>(sizes.width, sizes.vocab, 0.02, role::head);
     return m;
   }
 
-  template <class... State>
-  logits<S> operator()(tape<S>& t, const tokens& x, State&... st) const {
-    auto y = norm(layers(embed(t, x), st...));
-    return sizes.head == tying::own ? logits<S>::by_weight(std::move(y), head) : logits<S>::by_table(std::move(y), embed.table);
+  /// Whole sequences.
+  logits<S> operator()(tape<S>& t, const tokens& x) const {
+    return scores(layers(embed_tokens(t, embed, position, x.ids, x.batch)));
+  }
+  /// The next tokens of each sequence.
+  logits<S> operator()(tape<S>& t, const tokens& x, state& st) const {
+    const sequences here = st.seen.place("language_model", x.batch);
+    auto y = scores(layers(embed_tokens(t, embed, position, x.ids, here), st.layers));
+    st.seen.add(here);
+    return y;
   }
 
   /// Everything incremental decoding needs, allocated at once.
-  state make_state(state_sizes room) const { return layers.make_state(room); }
+  state make_state(state_sizes room) const { return {tokens_seen(room), layers.make_state(room)}; }
+
+  /// Turns the keys of a state again, once: after assign() has given the layers another table, or for another declared length.
+  /// What the layers had computed from their old tables stays; only a new state forgets it.
+  void turn_again(state& st) const { turn_again(st, st.seen.declared()); }
+  void turn_again(state& st, Index length) const {
+    layers.turn_again(st.layers, length);
+    st.seen.declare(length);
+  }
 
   template <class M>
+  static auto slots(M& m) {
+    return std::tie(m.position);
+  }
+  template <class M>
   static auto fields(M& m) {
-    return formwork::fields("embedding", m.embed, "layers", m.layers, "norm", m.norm, "head.weight", m.head);
+    return std::tuple_cat(formwork::fields("embedding", m.embed), policy_field("position", m.position),
+                          formwork::fields("layers", m.layers, "norm", m.norm, "head.weight", m.head));
+  }
+
+ private:
+  logits<S> scores(const var<S>& x) const {
+    auto y = norm(x);
+    return sizes.head == tying::own ? logits<S>::by_weight(std::move(y), head) : logits<S>::by_table(std::move(y), embed.table);
   }
 };
 

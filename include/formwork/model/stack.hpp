@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <formwork/contract/mixer.hpp>
 #include <formwork/contract/module.hpp>
 #include <formwork/core/error.hpp>
 #include <formwork/layer/builder.hpp>
@@ -61,8 +62,7 @@ struct stack {
     return x;
   }
   var<S> operator()(var<S> x, state& st) const {
-    require(st.size() == layers.size(), "stack: the state has ", st.size(), " layers but the stack has ", layers.size(),
-            "; needs the state of this stack's make_state");
+    require_state(st);
     for (std::size_t i = 0; i < layers.size(); ++i)
       x = std::visit(
           [&](const auto& member) {
@@ -70,6 +70,18 @@ struct stack {
           },
           layers[i]);
     return x;
+  }
+
+  /// The states of layers whose positions turn keys are turned again (attention.hpp).
+  void turn_again(state& st, Index length) const {
+    require_state(st);
+    for (std::size_t i = 0; i < layers.size(); ++i)
+      std::visit(
+          [&](const auto& member) {
+            auto& inner = std::get<state_of<std::remove_cvref_t<decltype(member)>>>(st[i]).inner;
+            if constexpr (turns_again<std::remove_cvref_t<decltype(member)>>) member.turn_again(inner, length);
+          },
+          layers[i]);
   }
 
   state make_state(state_sizes room) const {
@@ -89,6 +101,11 @@ struct stack {
   std::size_t size() const { return layers.size(); }
 
  private:
+  void require_state(const state& st) const {
+    require(st.size() == layers.size(), "stack: the state has ", st.size(), " layers but the stack has ", layers.size(),
+            "; needs the state of this stack's make_state");
+  }
+
   template <std::size_t K, class... Value>
   static kind make_kind(int wanted, const builder& b, const Value&... value) {
     if constexpr (K < sizeof...(Layer)) {

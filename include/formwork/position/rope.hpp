@@ -2,41 +2,9 @@
 #pragma once
 #include <formwork/contract/position.hpp>
 #include <formwork/kernel/rotate.hpp>
-
-#include <cmath>
+#include <formwork/position/frequencies.hpp>
 
 namespace formwork::inline FORMWORK_ABI {
-
-/// What the inverse frequency of a pair of columns may depend on.
-struct frequency_site {
-  Index pair = 0;           ///< 0 .. rotated_width / 2 - 1
-  Index rotated_width = 2;  ///< of one head
-  double base = 10000;
-  double extension = 1;  ///< how many times longer than in training sequences are to be
-  Index length = 0;      ///< declared for the call or the state; 0: none
-};
-
-/// base^(-2i/d): the wavelengths run from 2π to 2π base in a geometric series.
-inline double geometric(const frequency_site& at) {
-  return std::pow(at.base, -2 * static_cast<double>(at.pair) / static_cast<double>(at.rotated_width));
-}
-
-/// The inverse frequencies of a rotary position as one value: a formula and its numbers. Another table is another value,
-/// not another type, so that a trained model can be given one at run time.
-struct frequencies {
-  double (*formula)(const frequency_site&) = geometric;
-  double extension = 1;
-  Index length = 0;
-  double factor = 1;  ///< on cos and sin, so its square is on the scores
-
-  /// Of all pairs.
-  pooled_vector<double> of(double base, Index rotated_width) const {
-    pooled_vector<double> inverse;
-    for (Index i = 0; i < rotated_width / 2; ++i) inverse.push_back(formula({i, rotated_width, base, extension, length}));
-    return inverse;
-  }
-  friend bool operator==(const frequencies&, const frequencies&) = default;
-};
 
 /// Rotary positions: the pairs of columns of a query or key at position p are turned by p θ_i with θ_i = base^(-2i/d), so that
 /// a score depends on the distance of query and key only.
@@ -62,10 +30,16 @@ struct rope {
   template <real S>
   rotary_table<S> table(Index key_width, Index positions) const {
     const Index width = rotated_width > 0 ? rotated_width : key_width;
-    require(base > 0, "rope: base is ", base, "; needs > 0");
     require(width <= key_width && width % 2 == 0, "rope: ", width, " of ", key_width,
             " columns are to be turned; needs an even number, at most the key width");
     return {inverse_frequencies.of(base, width), positions, inverse_frequencies.factor};
+  }
+
+  /// The same policy where a call or a state declares how long sequences are to be.
+  rope declared(Index length) const {
+    rope r = *this;
+    r.inverse_frequencies.length = length;
+    return r;
   }
 
   template <real S>

@@ -29,6 +29,15 @@ auto fields(const char* name, T& value, Rest&&... rest) {
   return std::tuple_cat(std::tuple(field<T>{name, value}), fields(std::forward<Rest>(rest)...));
 }
 
+/// A policy is a field where it owns parameters.
+template <class P>
+auto policy_field(const char* name, P& policy) {
+  if constexpr (requires { std::remove_cv_t<P>::fields(policy); })
+    return fields(name, policy);
+  else
+    return fields();
+}
+
 template <class T>
 struct is_parameter : std::false_type {};
 template <real S>
@@ -47,24 +56,32 @@ concept range_of_modules = requires(T& t) {
 template <class T>
 concept either_module = requires(const T& t) { t.valueless_by_exception(); };
 
-/// Calls f(parameter) for every parameter of a module, in the order of fields().
+/// Calls f(member) for what a module directly consists of.
 template <class T, class F>
-void for_each_parameter(T& t, F&& f) {
+void for_each_member(T& t, F&& f) {
   using plain = std::remove_cv_t<T>;
-  if constexpr (is_parameter<plain>::value) {
-    if (t) f(t);
-  } else if constexpr (has_fields<T>) {
-    std::apply([&](auto... member) { (for_each_parameter(member.value, f), ...); }, plain::fields(t));
+  if constexpr (has_fields<T>) {
+    std::apply([&](auto... member) { (f(member.value), ...); }, plain::fields(t));
   } else if constexpr (either_module<T>) {
-    std::visit([&](auto& m) { for_each_parameter(m, f); }, t);
+    std::visit(f, t);
   } else if constexpr (range_of_modules<T>) {
-    for (auto& m : t) for_each_parameter(m, f);
+    for (auto& m : t) f(m);
   } else if constexpr (requires { std::tuple_size<plain>::value; }) {
-    std::apply([&](auto&... m) { (for_each_parameter(m, f), ...); }, t);
+    std::apply([&](auto&... m) { (f(m), ...); }, t);
   } else {
     static_assert(sizeof(T) == 0,
                   "formwork: a field is neither a parameter, nor a module with fields(), nor a range of them; "
                   "list only members that own parameters");
+  }
+}
+
+/// Calls f(parameter) for every parameter of a module, in the order of fields().
+template <class T, class F>
+void for_each_parameter(T& t, F&& f) {
+  if constexpr (is_parameter<std::remove_cv_t<T>>::value) {
+    if (t) f(t);
+  } else {
+    for_each_member(t, [&](auto& member) { for_each_parameter(member, f); });
   }
 }
 

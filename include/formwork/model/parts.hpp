@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/contract/position.hpp>
+#include <formwork/layer/embedding.hpp>
+#include <formwork/model/stack.hpp>
+
+#include <tuple>
+#include <type_traits>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// Sorts what a model of tokens is composed of, in any order: kinds of layers, and at most one absolute position.
+template <real S, class... Part>
+struct model_parts {
+ private:
+  template <class P>
+  static constexpr bool is_policy = requires { typename P::plugs_into; };
+  template <class P>
+  using if_layer = std::conditional_t<is_policy<P>, policy_list<>, policy_list<P>>;
+  template <class P>
+  using if_policy = std::conditional_t<is_policy<P>, policy_list<P>, policy_list<>>;
+
+  template <class... Layer>
+  static std::type_identity<stack<S, Layer...>> stack_of(policy_list<Layer...>);
+  template <class... Policy>
+  static auto position_of(policy_list<Policy...>) {
+    static_assert((fits_one_of<Policy, slot::position> && ...),
+                  "formwork: a model takes layers and an absolute position; give any other policy to a layer");
+    return std::type_identity<pick_t<slot::position, no_position, Policy...>>();
+  }
+
+ public:
+  using stack_type = typename decltype(stack_of(join_lists<if_layer<Part>...>()))::type;
+  using position_type = typename decltype(position_of(join_lists<if_policy<Part>...>()))::type;
+  static_assert(!rotary_position<position_type>,
+                "formwork: a rotary position turns queries and keys; give it to attention, not to the model");
+};
+
+/// The policy of the value given, or its default; one that owns parameters makes them.
+template <class Policy, class... Value>
+Policy make_policy(const builder& b, const Value&... value) {
+  Policy wanted = {};
+  (assign_value(value, wanted), ...);
+  if constexpr (has_fields<Policy>)
+    return Policy::make(b, wanted);
+  else
+    return wanted;
+}
+
+/// Where a model of tokens begins: their vectors and, where it has an absolute position, those of their places.
+template <real S, class Position>
+var<S> embed_tokens(tape<S>& t, const embedding<S>& embed, const Position& position, std::span<const Index> ids,
+                    const sequences& batch) {
+  auto x = embed(t, ids, batch);
+  if constexpr (embeds<Position, S>)
+    return position.embed(x);
+  else
+    return x;
+}
+
+}  // namespace formwork
