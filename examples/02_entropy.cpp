@@ -3,10 +3,10 @@
 // and for trained queries and keys, and what a model loses beyond its training length. kexue.fm/archives/8823, 9034 and 9706.
 #include "support/long_context.hpp"
 
-#include <map>
-
 namespace fw = formwork;
 using fw::Index;
+using support::beyond;
+using support::by_length;
 using support::rounded;
 
 namespace {
@@ -18,9 +18,8 @@ struct settings : support::long_context_settings {
 /// log n for a model that was trained without it: a scale of our own. Up to the training length it is 1/√d.
 struct log_n_beyond {
   using plugs_into = fw::slot::scale;
-  static constexpr double never = std::numeric_limits<double>::infinity();
 
-  double training_length = never;
+  double training_length = std::numeric_limits<double>::infinity();
 
   double operator()(fw::scale_site at) const {
     const double n = std::log(static_cast<double>(std::max<Index>(at.visible_keys, 1))) / std::log(training_length);
@@ -65,7 +64,8 @@ template <class Scale>
 double random_entropy(Index n, double deviation, const Scale& scale, const settings& s) {
   constexpr Index d = 64;
   const Index draws = std::max<Index>(1, std::min(s.keys / n, s.rows));
-  const auto batch = fw::sequences::equal(draws, std::max<Index>(1, s.rows / draws)), keys = fw::sequences::equal(draws, n);
+  const auto batch = fw::sequences::equal(draws, std::max<Index>(1, s.rows / draws));
+  const auto keys = fw::sequences::equal(draws, n);
   fw::rng random{static_cast<std::uint64_t>(s.seed), static_cast<std::uint64_t>(n)};
   fw::matrix<float> q(batch.rows(), d), k(keys.rows(), d);
   random.fill_normal(q, deviation);
@@ -73,15 +73,15 @@ double random_entropy(Index n, double deviation, const Scale& scale, const setti
   return mean(row_entropies(q, k, batch, keys, 1, policies(fw::full{}, scale)));
 }
 
-/// Of a trained model's rows that see `keys` keys, all layers and heads, on windows of the held-out text: by n.
+/// Of a trained model's rows in all layers and heads, on windows of the held-out text, by the number of keys they see.
 template <class Model>
-std::map<Index, double> trained_entropy(const Model& model, const settings& s, const fw::byte_text& text) {
+by_length trained_entropy(const Model& model, const settings& s, const fw::byte_text& text) {
   const Index longest = support::longest_multiple * s.window, places = s.quick ? 2 : 16;
   fw::training_batch some;
   text.held_out_windows(0, places, longest, some);
   const fw::sequences& batch = some.input.batch;
   fw::tape<float> quiet{fw::recording::off};
-  std::map<Index, double> r;
+  by_length r;
   auto x = model.embed(quiet, some.input);
   for (const auto& kind : model.layers)
     std::visit(
@@ -89,11 +89,11 @@ std::map<Index, double> trained_entropy(const Model& model, const settings& s, c
           const auto& mix = layer.mix;
           const auto u = layer.norm1(x);
           fw::matrix<float> q(mix.query(u).value()), k(mix.key(u).value());
-          const auto turns = mix.position.template table<float>(mix.shape.key_width, longest);
-          mix.position.rotate(q.all(), mix.shape.heads, turns, batch, fw::direction::forward);
-          mix.position.rotate(k.all(), mix.shape.heads, turns, batch, fw::direction::forward);
+          const auto turn = mix.tables.of(mix.position, mix.shape.key_width, longest, 0);
+          turn(q, mix.shape.heads, batch, fw::direction::forward);
+          turn(k, mix.shape.heads, batch, fw::direction::forward);
           const auto h = row_entropies(q, k, batch, batch, mix.shape.heads, policies(mix.mask, mix.scale));
-          for (Index n = 4; n <= longest; n *= 2)
+          for (Index n = longest; n >= 4; n /= 2)
             for (Index w = 0; w < batch.count(); ++w)
               r[n] += mean(h.rows(batch.first(w) + n - n / 4, n / 4)) / static_cast<double>(batch.count() * s.depth);
           x = layer(x);
@@ -104,100 +104,109 @@ std::map<Index, double> trained_entropy(const Model& model, const settings& s, c
 
 /// How fast the entropy grows with log n: 1 where a row looks at as large a share of its keys however many there are, 0 where
 /// at as many keys.
-double slope(const std::map<Index, double>& entropy, Index from, Index to) {
-  return (entropy.at(to) - entropy.at(from)) / std::log(static_cast<double>(to) / static_cast<double>(from));
+double growth(const by_length& entropy, Index from) {
+  const auto [most, last] = *entropy.rbegin();
+  return (last - entropy.at(from)) / std::log(static_cast<double>(most) / static_cast<double>(from));
 }
 
-void print_entropies(const std::string& name, const std::map<Index, double>& entropy) {
-  std::printf("%-28s", name.c_str());
-  for (const auto& [n, h] : entropy) std::printf("%8.3f", h);
-  std::printf("\n");
-}
-
-void add(fw::chart& to, const std::string& name, const std::map<Index, double>& entropy) {
+void add(fw::chart& to, const std::string& name, const by_length& entropy) {
   for (const auto& [n, h] : entropy) to.add(name, std::log2(static_cast<double>(n)), h);
 }
 
 void random_rows(const settings& s) {
-  std::map<std::string, std::map<Index, double>> of;
+  const std::string title = "Entropy of rows of random scores of standard deviation (sd) 1 and 3";
   const double deviations[] = {1, 3};
-  const auto key = [](const char* scale, double deviation) { return std::string(scale) + ", deviation " + rounded(deviation, 0); };
-  std::printf("\nEntropy of rows of random scores, in nats\n%-28s", "keys");
-  for (Index n = 64; n <= s.keys; n *= 2) {
-    std::printf("%8lld", static_cast<long long>(n));
-    for (const double deviation : deviations) {
-      of[key("inv_sqrt", deviation)][n] = random_entropy(n, deviation, fw::inv_sqrt{}, s);
-      of[key("log_n", deviation)][n] = random_entropy(n, deviation, fw::log_n{}, s);
+  by_length plain[2], log_n[2];
+  for (Index n = 64; n <= s.keys; n *= 2)
+    for (const std::size_t i : {0u, 1u}) {
+      plain[i][n] = random_entropy(n, deviations[i], fw::inv_sqrt{}, s);
+      log_n[i][n] = random_entropy(n, deviations[i], fw::log_n{}, s);
     }
+  fw::chart drawn{.title = title, .x = "log2 of keys", .y = "nats"};
+  support::print_header(title + ", in nats", "keys", plain[0]);
+  const auto show = [&](const std::string& name, const by_length& entropy) {
+    support::print_row(name, entropy);
+    add(drawn, name, entropy);
+  };
+  for (const std::size_t i : {0u, 1u}) {
+    show("inv_sqrt sd " + rounded(deviations[i], 0), plain[i]);
+    show("log_n sd " + rounded(deviations[i], 0), log_n[i]);
   }
-  std::printf("\n");
-  fw::chart drawn{.title = "Entropy of rows of random scores", .x = "log2 of keys", .y = "nats"};
-  for (const auto& [name, entropy] : of) print_entropies(name, entropy), add(drawn, name, entropy);
   support::save_chart(s.out + "_random", drawn);
-
-  const auto growth = [&](const char* scale, double deviation) { return slope(of.at(key(scale, deviation)), 64, s.keys); };
-  const auto both = [&](const char* scale) { return rounded(growth(scale, 1), 2) + " and " + rounded(growth(scale, 3), 2); };
   std::printf("\n");
+
+  const auto of = [](const by_length& entropy) { return growth(entropy, 64); };
+  const auto both = [&](const by_length (&e)[2]) { return rounded(of(e[0]), 2) + " and " + rounded(of(e[1]), 2); };
   support::verdict("under 1/√d the entropy of a row grows like log n (9034)",
-                   "by " + both("inv_sqrt") + " log n for scores of deviation 1 and 3",
-                   growth("inv_sqrt", 1) > 0.5 && growth("inv_sqrt", 3) > 0.5);
-  support::verdict("under log n it hardly depends on n (8823): by less than 0.1 log n", "by " + both("log_n") + " log n",
-                   std::abs(growth("log_n", 1)) < 0.1 && std::abs(growth("log_n", 3)) < 0.1);
+                   "by " + both(plain) + " log n for scores of deviation 1 and 3", of(plain[0]) > 0.5 && of(plain[1]) > 0.5);
+  support::verdict("under log n it hardly depends on n (8823): by less than 0.1 log n", "by " + both(log_n) + " log n",
+                   std::abs(of(log_n[0])) < 0.1 && std::abs(of(log_n[1])) < 0.1);
   support::verdict("under log n it grows more slowly than under 1/√d, the more so the further scores spread",
-                   both("log_n") + " against " + both("inv_sqrt"),
-                   growth("log_n", 1) < growth("inv_sqrt", 1) &&
-                       growth("log_n", 3) / growth("inv_sqrt", 3) < growth("log_n", 1) / growth("inv_sqrt", 1));
+                   both(log_n) + " against " + both(plain),
+                   of(log_n[0]) < of(plain[0]) && of(log_n[1]) / of(plain[1]) < of(log_n[0]) / of(plain[0]));
 }
 
-void trained_rows(const settings& s) {
-  const auto text = support::long_text_of(s);
-  const auto length = static_cast<double>(s.window);
-  std::printf("\nModels trained on windows of %lld bytes, text of %lld bytes\n", static_cast<long long>(s.window),
-              static_cast<long long>(text.size()));
-  // Up to the training length log_n_beyond is 1/√d whatever its value: one model is tested with both.
-  auto plain = support::trained("inv_sqrt", log_n_beyond{}, s, text);
-  const auto with_log_n = support::trained("log_n", fw::log_n{.base = length, .smallest = 16}, s, text);
+/// What trained models do in contexts longer than those they learned from, on their mean.
+struct result {
+  std::string name;
+  by_length entropy = {}, loss = {};
+};
 
-  struct result {
-    std::string name;
-    std::map<Index, double> entropy, loss;
-  };
-  std::vector<result> all;
-  const auto test = [&](const std::string& name, const auto& model) {
-    result r{name, trained_entropy(model, s, text), {}};
-    for (const Index m : support::multiples) r.loss[m] = support::loss_in_context(model, s, text, m);
-    all.push_back(std::move(r));
-  };
-  test("inv_sqrt", plain);
-  for (auto& kind : plain.layers) std::visit([&](auto& layer) { layer.mix.scale.training_length = length; }, kind);
-  test("inv_sqrt, log n beyond", plain);
-  test("log_n", with_log_n);
+template <class Model>
+void test(result& r, const Model& model, const settings& s, const fw::byte_text& text) {
+  const double share = 1 / static_cast<double>(s.trainings);
+  for (const auto& [n, h] : trained_entropy(model, s, text)) r.entropy[n] += share * h;
+  for (const Index m : support::multiples) r.loss[m] += share * support::loss_in_context(model, s, text, m);
+}
+
+void trained_rows(const settings& s, const fw::byte_text& text) {
+  const auto length = static_cast<double>(s.window);
+  result plain{"inv_sqrt"}, late{"log_n_beyond"}, log_n{"log_n"};
+  // Up to the training length log_n_beyond is 1/√d whatever its value: one model is tested with both.
+  support::each_trained("inv_sqrt", log_n_beyond{}, s, text, [&](auto& model) {
+    test(plain, model, s, text);
+    fw::assign(model, log_n_beyond{.training_length = length});
+    test(late, model, s, text);
+  });
+  support::each_trained("log_n", fw::log_n{.base = length, .smallest = 16}, s, text,
+                        [&](const auto& model) { test(log_n, model, s, text); });
 
   fw::chart entropies{.title = "Entropy of trained rows", .x = "log2 of keys", .y = "nats"};
-  fw::chart losses{.title = "Loss of the same bytes in a longer context", .x = "training lengths", .y = "nats per byte",
-                   .marks = {{"bigram entropy", text.bigram_entropy()}}};
-  std::printf("\nEntropy of trained rows, in nats\n%-28s", "keys");
-  for (const auto& [n, h] : all[0].entropy) std::printf("%8lld", static_cast<long long>(n));
-  std::printf("\n");
-  for (const result& r : all) print_entropies(r.name, r.entropy), add(entropies, r.name, r.entropy);
-  std::printf("\nLoss of the same bytes, in nats per byte\n%-28s", "training lengths");
-  for (const Index m : support::multiples) std::printf("%8lld", static_cast<long long>(m));
-  std::printf("\n");
-  for (const result& r : all) {
-    print_entropies(r.name, r.loss);
-    for (const auto& [m, loss] : r.loss) losses.add(r.name, static_cast<double>(m), loss);
+  support::print_header("Entropy of trained rows, in nats", "keys", plain.entropy);
+  for (const result* r : {&plain, &late, &log_n}) {
+    support::print_row(r->name, r->entropy);
+    add(entropies, r->name, r->entropy);
   }
   support::save_chart(s.out + "_trained", entropies);
+  auto losses = support::chart_of_losses("", text);
+  support::print_header("Loss of the same bytes, in nats per byte", "training lengths", plain.loss);
+  for (const result* r : {&plain, &late, &log_n}) {
+    support::print_row(r->name, r->loss);
+    for (const auto& [m, loss] : r->loss) losses.add(r->name, static_cast<double>(m), loss);
+  }
   support::save_chart(s.out + "_loss", losses);
-  std::printf("\n");
+
+  const auto of = [&](const result& r) { return growth(r.entropy, s.window); };
+  const auto said = [](const result& r) {
+    return r.name + " " + rounded(r.loss.at(1), 3) + ", then " + rounded(beyond(r.loss), 3);
+  };
+  std::printf("\nLosses at the training length, then on the mean of those beyond it\n\n");
+  support::verdict("beyond the training length the entropy of rows trained under log n grows more slowly (8823)",
+                   "by " + rounded(of(log_n), 2) + " log n, under 1/√d by " + rounded(of(plain), 2) + " log n",
+                   of(log_n) < of(plain));
+  support::verdict("a model trained with log n loses less beyond its training length (8823)", said(log_n) + "; " + said(plain),
+                   beyond(log_n.loss) < beyond(plain.loss));
+  support::verdict("log n beyond the training length helps a model that was trained without it (9706)",
+                   said(late) + "; " + said(plain), beyond(late.loss) < beyond(plain.loss));
 }
 
 int study(settings s) {
-  if (s.quick) s.keys = std::min<Index>(s.keys, 4096), s.rows = 512, s.steps = std::min<Index>(s.steps, 20), s.tests = 16;
+  if (s.quick) support::make_quick(s), s.keys = std::min<Index>(s.keys, 4096), s.rows = std::min<Index>(s.rows, 512);
   if (s.threads > 0) fw::threads(s.threads);
-  std::printf("formwork %s, %d threads\n", fw::simd_name, fw::threads());
+  const auto text = support::long_text_of(s);
+  support::print_setting(s, text);
   random_rows(s);
-  trained_rows(s);
+  trained_rows(s, text);
   return 0;
 }
 
@@ -206,9 +215,10 @@ int study(settings s) {
 int main(int argc, char** argv) {
   settings s;
   s.out = "entropy";
-  CLI::App app{"Measures the entropy of attention's rows under 1/√d and log n, and the loss of models in contexts longer than trained on."};
-  app.add_option("--keys", s.keys, "most random keys a row sees")->check(CLI::Range(Index(128), Index(1) << 24))->capture_default_str();
-  app.add_option("--rows", s.rows, "rows of random queries")->check(CLI::Range(Index(1), Index(1) << 24))->capture_default_str();
+  CLI::App app{"Measures the entropy of attention's rows under 1/√d and log n, and the loss beyond the training length."};
+  const auto keys = CLI::Range(Index(128), Index(1) << 24), rows = CLI::Range(Index(1), Index(1) << 24);
+  app.add_option("--keys", s.keys, "most random keys a row sees")->check(keys)->capture_default_str();
+  app.add_option("--rows", s.rows, "rows of random queries")->check(rows)->capture_default_str();
   support::add_options(app, s);
   return support::run(app, argc, argv, [&] { return study(s); });
 }
