@@ -62,6 +62,18 @@ TEST_CASE("chart: every point is in the table, and the picture names every line"
   CHECK(fw::chart{}.svg().find("</svg>") != std::string::npos);
 }
 
+TEST_CASE("chart: the names of the lines stand on the side where the lines are lower") {
+  const auto name_at = [](double first, double last) {
+    fw::chart c;
+    c.add("line", 1, first);
+    c.add("line", 2, last);
+    const std::string svg = c.svg(), before = svg.substr(0, svg.find(">line<"));
+    return std::stod(before.substr(before.rfind("<text x=\"") + 9));
+  };
+  CHECK(name_at(1, 3) < 400);
+  CHECK(name_at(3, 1) > 400);
+}
+
 TEST_CASE("interrupt: a signal sets the flag, and only while it is watched") {
   {
     const fw::interrupt watch;

@@ -70,6 +70,7 @@ struct chart {
       stroke(out, left, at, right, at, "#999", " stroke-dasharray=\"6 4\"");
       label(out, left + 6, at - 6, "start", name + " " + number(value));
     }
+    const double names = rises(across) ? left + 10 : right - 150;
     for (std::size_t i = 0; i < lines.size(); ++i) {
       const char* colour = palette[i % std::size(palette)];
       out << "<polyline fill=\"none\" stroke=\"" << colour << "\" stroke-width=\"2\" points=\"";
@@ -77,8 +78,8 @@ struct chart {
         if (std::isfinite(value)) out << place(at, across, left, right) << "," << place(value, up, bottom, top) << " ";
       out << "\"/>\n";
       const double y0 = top + 18 * static_cast<double>(i) + 6;
-      stroke(out, right - 150, y0, right - 122, y0, colour, " stroke-width=\"3\"");
-      label(out, right - 114, y0 + 4, "start", lines[i].name);
+      stroke(out, names, y0, names + 28, y0, colour, " stroke-width=\"3\"");
+      label(out, names + 36, y0 + 4, "start", lines[i].name);
     }
     out << "</svg>\n";
     return out.str();
@@ -105,6 +106,14 @@ struct chart {
     if (r.low == r.high) r = {r.low - 0.5, r.high + 0.5};
     if (with_marks) r = {r.low - 0.05 * (r.high - r.low), r.high + 0.05 * (r.high - r.low)};
     return r;
+  }
+  /// Whether the lines are higher on the right: their names then stand on the left.
+  bool rises(range across) const {
+    double highest[2] = {-std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
+    for (const line& l : lines)
+      for (const auto& [at, value] : l.points)
+        if (double& half = highest[2 * at > across.low + across.high]; std::isfinite(value)) half = std::max(half, value);
+    return highest[0] < highest[1];
   }
   static double place(double v, range r, double from, double to) { return from + (v - r.low) / (r.high - r.low) * (to - from); }
   static std::vector<double> ticks(range r) {
