@@ -39,7 +39,7 @@ struct inputs {
 
 template <class Mask, class Score = fw::plain>
 auto policies(Mask mask = {}, Score score = {}) {
-  return fw::attend_policies{mask, fw::inv_sqrt{}, score, fw::softmax{}, fw::independent{}};
+  return fw::attend_policies{mask, fw::inv_sqrt{}, score, fw::softmax{}, fw::grouped{}};
 }
 
 template <class Policies>

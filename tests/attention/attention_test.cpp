@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/attention.hpp>
+#include <formwork/heads.hpp>
 #include <formwork/mask.hpp>
 #include <formwork/position.hpp>
 #include <formwork/score.hpp>
@@ -11,7 +12,7 @@ namespace fw = formwork;
 template <class S>
 using rotary = fw::attention<S, fw::causal, fw::rope<>>;
 template <class S>
-using capped = fw::attention<S, fw::softcap, fw::rope<fw::pairing::interleaved>, fw::causal>;
+using capped = fw::attention<S, fw::softcap, fw::rope<fw::pairing::interleaved>, fw::causal, fw::grouped>;
 
 static_assert(fw::mixer<rotary<float>> && fw::mixer<capped<double>>);
 
@@ -39,7 +40,7 @@ TEST_CASE("attention: nothing sees the future") {
 TEST_CASE("attention: gradients match central differences") {
   laws::gradients_are_right<rotary<double>>(equal);
   laws::gradients_are_right<capped<double>>(unequal);
-  laws::gradients_are_right<fw::attention<double, fw::full>>(unequal);
+  laws::gradients_are_right<fw::attention<double, fw::full, fw::grouped>>(unequal);
 }
 
 TEST_CASE("attention: a layer that moves before the backward pass still gets its gradients") {
@@ -57,8 +58,10 @@ TEST_CASE("attention: sizes and shapes that do not fit are refused with a remedy
   fw::rng random{1};
   CHECK_THROWS_WITH(rotary<float>::make(fw::builder{.sizes = {.width = 24, .heads = 5}, .random = random}),
                     ContainsSubstring("width 24 is not divisible by heads 5"));
-  CHECK_THROWS_WITH(rotary<float>::make(fw::builder{.sizes = {.width = 24, .heads = 4, .key_heads = 3}, .random = random}),
+  CHECK_THROWS_WITH(capped<float>::make(fw::builder{.sizes = {.width = 24, .heads = 4, .key_heads = 3}, .random = random}),
                     ContainsSubstring("heads 4 is not divisible by key_heads 3"));
+  CHECK_THROWS_WITH(rotary<float>::make(fw::builder{.sizes = {.width = 24, .heads = 4, .key_heads = 2}, .random = random}),
+                    ContainsSubstring("4 heads on 2 key heads share keys; give attention the heads policy grouped"));
   const auto a = rotary<float>::make(fw::builder{.sizes = equal, .random = random});
   fw::tape<float> t;
   CHECK_THROWS_WITH(a(t.constant(fw::matrix<float>(2, 23, 1.f))),

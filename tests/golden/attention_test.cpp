@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <formwork/heads/independent.hpp>
+#include <formwork/heads/grouped.hpp>
 #include <formwork/kernel/attend.hpp>
 #include <formwork/mask/causal.hpp>
 #include <formwork/mask/full.hpp>
@@ -41,7 +41,7 @@ struct group {
 
   /// Forward and backward; `turn(x, heads, direction)` is the position.
   void check_case(const std::string& label, auto mask, auto score, auto turn) const {
-    const fw::attend_policies policies{mask, fw::inv_sqrt{}, score, fw::softmax{}, fw::independent{}};
+    const fw::attend_policies policies{mask, fw::inv_sqrt{}, score, fw::softmax{}, fw::grouped{}};
     const Index rows = q.rows();
     matrix turned_q = q, turned_k = k;
     turn(turned_q, shape.heads, fw::direction::forward);

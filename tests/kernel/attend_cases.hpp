@@ -20,7 +20,7 @@ using oracle::attended;
 
 template <class Mask, class Scale = fw::inv_sqrt, class Score = fw::plain>
 auto policies(Mask mask, Scale scale = {}, Score score = {}) {
-  return fw::attend_policies{mask, scale, score, fw::softmax{}, fw::independent{}};
+  return fw::attend_policies{mask, scale, score, fw::softmax{}, fw::grouped{}};
 }
 
 template <class S>

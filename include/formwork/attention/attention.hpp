@@ -33,8 +33,9 @@ struct turning_table<Position, S> : std::type_identity<typename Position::templa
 ///
 ///   q, k, v = x Q, x K, x V -> positions -> scores q · k scale -> score formula -> mask -> weights -> values -> output
 ///
-/// Shapes    x, y (tokens × width); Q (width × heads · key_width), K (width × key_heads · key_width), V (width × key_heads ·
-///           head_width), O (heads · head_width × width). Sizes of 0 mean width / heads, and as many key heads as heads.
+/// Shapes    x, y (tokens × width); Q (width × query_heads · key_width), K (width × key_heads · key_width), V (width ×
+///           value_heads · head_width), O (output_heads · head_width × width). How many heads of each kind there are is the
+///           heads policy's to say; widths of 0 mean width / heads.
 /// Numerics  see kernel/attend.hpp; the incremental form gives the bits of the parallel one.
 /// Throws    argument_error for sizes that do not divide, a wrong width, or a state that is full.
 /// Source    Vaswani et al., 1706.03762; key_width apart from head_width: kexue.fm/archives/7325.
@@ -45,6 +46,8 @@ struct attention {
                 "else to the block or the model");
   static_assert(policies_for<slot::mask, Policy...> > 0,
                 "formwork: attention needs a mask; state causal, full or one of your own");
+  static_assert((fits_scalar<Policy, S> && ...),
+                "formwork: a policy that learns has its own scalar; give it that of the attention: talking_heads<S>");
 
   using plugs_into = slot::mixer;
   using scalar = S;
@@ -82,13 +85,16 @@ struct attention {
 
   template <class... Value>
   static attention make(const builder& b, const Value&... given) {
-    const head_shape shape = shape_of(b.sizes);
+    heads_type heads = {};
+    (assign_value(given, heads), ...);
+    const head_shape shape = heads.shape(b.sizes);
     const Index width = b.sizes.width;
-    attention m{linear<S>::make(b, width, shape.heads * shape.key_width, place::query),
+    attention m{linear<S>::make(b, width, shape.query_heads * shape.key_width, place::query),
                 linear<S>::make(b, width, shape.key_heads * shape.key_width, place::key),
-                linear<S>::make(b, width, shape.key_heads * shape.head_width, place::value),
-                linear<S>::make(b, shape.heads * shape.head_width, width, place::output), shape};
+                linear<S>::make(b, width, shape.value_heads * shape.head_width, place::value),
+                linear<S>::make(b, shape.output_heads * shape.head_width, width, place::output), shape};
     (assign_value(given, m.mask, m.position, m.scale, m.score, m.heads, m.weights), ...);
+    if constexpr (has_fields<heads_type>) m.heads.create(shape);
     return m;
   }
 
@@ -96,7 +102,7 @@ struct attention {
   var<S> operator()(const var<S>& x) const {
     const sequences& batch = x.batch();
     require_width(x);
-    auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
+    auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
     matrix<S> qkv = project(x.value()), kept(x.rows(), shape.heads);
     const table turns = turns_for(batch.longest());
     turn(qkv, turns, batch, direction::forward);
@@ -104,7 +110,9 @@ struct attention {
     auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turns, part = parts(*this)](matrix<S>& dy) {
       part.backward(x, y, qkv, kept, turns, dy);
     };
-    return output(record(y, std::move(backward), x, query.weight, query.bias, key.weight, key.bias, value.weight, value.bias));
+    return output(with_parameters(heads, [&](const auto&... mixing) {
+      return record(y, std::move(backward), x, query.weight, query.bias, key.weight, key.bias, value.weight, value.bias, mixing...);
+    }));
   }
 
   /// The incremental form: x holds the next tokens of each sequence; the state remembers them.
@@ -124,7 +132,7 @@ struct attention {
       require(batch.start(s) + batch.length(s) <= seen.cache.capacity(s), "attention: sequence ", s, " holds ", batch.start(s),
               " tokens and ", batch.length(s), " more come, but the state has room for ", seen.cache.capacity(s),
               "; needs a larger capacity in make_state");
-    auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
+    auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
     matrix<S> qkv = project(x.value());
     turn(qkv, seen.turns, batch, direction::forward);
     seen.cache.append(k(qkv), v(qkv), batch);
@@ -138,29 +146,27 @@ struct attention {
 
   template <class M>
   static auto fields(M& m) {
-    return formwork::fields("query", m.query, "key", m.key, "value", m.value, "output", m.output);
+    auto projections = formwork::fields("query", m.query, "key", m.key, "value", m.value, "output", m.output);
+    if constexpr (has_fields<heads_type>)
+      return std::tuple_cat(projections, formwork::fields("heads", m.heads));
+    else
+      return projections;
   }
 
  private:
-  static head_shape shape_of(const formwork::sizes& z) {
-    require(z.heads > 0, "attention: heads is ", z.heads, "; needs > 0");
-    require((z.key_width > 0 && z.head_width > 0) || z.width % z.heads == 0, "attention: width ", z.width,
-            " is not divisible by heads ", z.heads, "; needs width = heads · key_width, or both key_width and head_width given");
-    const head_shape r{z.heads, z.key_heads > 0 ? z.key_heads : z.heads, z.key_width > 0 ? z.key_width : z.width / z.heads,
-                       z.head_width > 0 ? z.head_width : z.width / z.heads};
-    require(r.heads % r.key_heads == 0, "attention: heads ", r.heads, " is not divisible by key_heads ", r.key_heads);
-    return r;
-  }
   void require_width(const var<S>& x) const {
     require(x.cols() == query.in(), "attention: x is ", shape_text(x), " but query.weight is ", shape_text(query.weight),
             "; needs x.width = weight.in");
   }
 
-  auto chosen() const { return attend_policies{mask, scale, score, weights, heads}; }
+  auto mixing_gradients() const {
+    return with_parameters(heads, [](const auto&... mixing) { return std::tuple(gradient_of(mixing)...); });
+  }
+  auto chosen() const { return attend_policies{mask, scale, score, weights, in_kernel(heads)}; }
 
   // q, k and v lie side by side in one matrix.
   static auto columns_of(const head_shape& h, int which) {
-    const Index width[] = {h.heads * h.key_width, h.key_heads * h.key_width, h.key_heads * h.head_width};
+    const Index width[] = {h.query_heads * h.key_width, h.key_heads * h.key_width, h.value_heads * h.head_width};
     return std::pair(which == 0 ? Index(0) : which == 1 ? width[0] : width[0] + width[1], width[which]);
   }
   template <class M>
@@ -198,6 +204,7 @@ struct attention {
   /// What a recording remembers of this layer: it may move before the backward pass.
   struct parts {
     typename parameter<S>::cell *weight[3], *bias[3];
+    decltype(std::declval<const attention&>().mixing_gradients()) mixing;
     head_shape shape;
     position_type position;
     decltype(std::declval<const attention&>().chosen()) policies;
@@ -205,11 +212,12 @@ struct attention {
     explicit parts(const attention& a)
         : weight{a.query.weight.address(), a.key.weight.address(), a.value.weight.address()},
           bias{a.query.bias.address(), a.key.bias.address(), a.value.bias.address()},
+          mixing(a.mixing_gradients()),
           shape(a.shape), position(a.position), policies(a.chosen()) {}
 
     void turn(matrix<S>& qkv, const table& turns, const sequences& batch, direction way) const {
       if constexpr (rotates<position_type, S>) {
-        position.rotate(part_of(qkv, shape, 0), shape.heads, *turns, batch, way);
+        position.rotate(part_of(qkv, shape, 0), shape.query_heads, *turns, batch, way);
         position.rotate(part_of(qkv, shape, 1), shape.key_heads, *turns, batch, way);
       }
     }
@@ -217,8 +225,19 @@ struct attention {
     void backward(const var<S>& x, const var<S>& y, const matrix<S>& qkv, const matrix<S>& kept, const table& turns,
                   const matrix<S>& dy) const {
       matrix<S> d(qkv.rows(), qkv.cols());
-      attend_backward<S>(part_of(d, shape, 0), part_of(d, shape, 1), part_of(d, shape, 2), dy, y.value(), kept,
-                         part_of(qkv, shape, 0), part_of(qkv, shape, 1), part_of(qkv, shape, 2), x.batch(), x.batch(), shape, policies);
+      const auto run = [&](const auto&... heads_gradient) {
+        attend_backward<S>(part_of(d, shape, 0), part_of(d, shape, 1), part_of(d, shape, 2), heads_gradient..., dy, y.value(), kept,
+                           part_of(qkv, shape, 0), part_of(qkv, shape, 1), part_of(qkv, shape, 2), x.batch(), x.batch(), shape,
+                           policies);
+      };
+      if constexpr (separate_heads<heads_type>) {
+        run();
+      } else {
+        matrix<S> scores(shape.query_heads, shape.heads), weights(shape.heads, shape.output_heads);
+        run(head_mixing_gradient<S>{scores, weights});
+        std::get<0>(mixing).add(std::move(scores));
+        std::get<1>(mixing).add(std::move(weights));
+      }
       turn(d, turns, x.batch(), direction::backward);
       for (int i = 0; i < 3; ++i)
         linear<S>::backward(gradient_of(x), gradient_of_parameter<S>(weight[i]), gradient_of_parameter<S>(bias[i]),

@@ -38,6 +38,13 @@ inline constexpr std::size_t policies_for = (std::size_t(std::same_as<typename P
 template <class P, class... Slot>
 inline constexpr bool fits_one_of = (std::same_as<typename P::plugs_into, Slot> || ...);
 
+/// Whether a policy that owns parameters, a template on its scalar, has this one.
+template <class P, class S>
+inline constexpr bool fits_scalar = true;
+template <class P, class S>
+  requires requires { typename P::scalar; }
+inline constexpr bool fits_scalar<P, S> = std::same_as<typename P::scalar, S>;
+
 template <class Slot, class Default, class... P>
 struct first_for : std::type_identity<Default> {};
 template <class Slot, class Default, class P, class... Rest>

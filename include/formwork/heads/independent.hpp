@@ -4,15 +4,20 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// Every head attends alone. With fewer key heads than heads, neighbouring heads share keys and values: head h reads key head
-/// h / (heads / key_heads). key_heads = heads is multi-head, 1 multi-query, between them grouped attention.
+/// Multi-head attention: every head has queries, keys and values of its own and attends alone.
 ///
-/// Source    Vaswani et al., 1706.03762; Shazeer, 1911.02150; Ainslie et al., 2305.13245.
+/// Throws    argument_error where sizes.key_heads asks for another number of key heads.
+/// Source    Vaswani et al., 1706.03762.
 struct independent {
   using plugs_into = slot::heads;
   static constexpr head_tile tile = head_tile::one;
 
-  constexpr Index key_head(Index head, head_shape shape) const { return head / (shape.heads / shape.key_heads); }
+  head_shape shape(const sizes& z) const {
+    require(z.key_heads == 0 || z.key_heads == z.heads, "attention: ", z.heads, " heads on ", z.key_heads,
+            " key heads share keys; give attention the heads policy grouped");
+    return shape_of_heads(z);
+  }
+  constexpr Index key_head(Index head, const head_shape&) const { return head; }
 };
 static_assert(heads_policy<independent>);
 

@@ -5,3 +5,4 @@
 /// beside attend_backward.
 #include <formwork/kernel/attend_backward.hpp>
 #include <formwork/kernel/attend_forward.hpp>
+#include <formwork/kernel/attend_mixed_forward.hpp>

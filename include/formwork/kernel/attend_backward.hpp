@@ -130,12 +130,8 @@ struct attend_backward_head {
                                             room.dscores + r0 * stride + hulls[t].first,
                                             room.k_rows + hulls[t].first * q_stride());
       else
-        for (Index i = 0; i < count; ++i)
-          for (const index_range span : seen.spans(i))
-            if (!span.empty())
-              accumulate<S, 1, stride, 1>(room.dq + (q0 + r0 + i) * q_stride(), q_stride(), nullptr, span.size(),
-                                          room.dscores + (r0 + i) * stride + span.first,
-                                          room.k_rows + span.first * q_stride());
+        accumulate_seen<S, stride>(room.dq + (q0 + r0) * q_stride(), q_stride(), nullptr, seen, room.dscores + r0 * stride,
+                                   room.k_rows);
     }
     if (block_cover == coverage::all || queries_finite(q0, rows))
       key_gradients(q0, rows, block, hulls, used);
@@ -247,14 +243,13 @@ void deliver_gradient(view<S> to, start how, const S* from, Index stride, const 
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Dao et al., 2205.14135; Σ weight · dweight = Σ dout · out.
 template <real S, class Policies>
+  requires separate_heads<decltype(Policies::heads)>
 void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, const_view<S> out, const_view<S> kept,
                      const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
                      const sequences& key_batch, head_shape shape, const Policies& policies,
                      start dq_start = start::fresh, start dk_start = start::fresh, start dv_start = start::fresh) {
-  static_assert(decltype(Policies::heads)::tile == head_tile::one,
-                "formwork: these heads meet; they need a strip of all heads");
-  check_attend<S>("attend_backward", out, kept, q, batch, shape);
-  check_attend<S>("attend_backward", dout, kept, dq, batch, shape);
+  check_attend<S>("attend_backward", out, kept, q, batch, shape, policies.heads);
+  check_attend<S>("attend_backward", dout, kept, dq, batch, shape, policies.heads);
   check_keys<S>("attend_backward", k, v, key_batch, shape);
   check_keys<S>("attend_backward", dk, dv, key_batch, shape);
   const row_factors<S> factors(

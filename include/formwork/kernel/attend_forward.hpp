@@ -14,12 +14,13 @@ struct attend_forward_block {
   const Policies& policies;
   head_shape shape;
   Index head;
-  cached_head<S> cached;
-  query_site first;  ///< of the block's queries
-  view<const S> q;   ///< (queries × key_width)
-  const S* factor;   ///< of each query
-  S* strip;          ///< [strip][d][Rows]
-  S* sum;            ///< (queries × value_stride), rows up to whole strips
+  const S* panels;          ///< of the keys it reads
+  cached_values<S> values;  ///< it reads
+  query_site first;         ///< of the block's queries
+  view<const S> q;          ///< (queries × key_width)
+  const S* factor;          ///< of each query
+  S* strip;                 ///< [strip][d][Rows]
+  S* sum;                   ///< (queries × values.stride), rows up to whole strips
 
   static Index scratch_size(head_shape shape) {
     return query_block * (padded<S>(shape.key_width) + padded<S>(shape.head_width));
@@ -33,10 +34,10 @@ struct attend_forward_block {
       pack_queries<S, Rows>(strip + t * Rows * shape.key_width, q.rows(t * Rows, rows), factor + t * Rows);
     }
     for (Index i = 0; i < used * Rows; ++i) state[i] = policies.weights.template begin<S>(policies.mask.count(site(i)));
-    std::fill_n(sum, used * Rows * cached.value_stride, S(0));
+    std::fill_n(sum, used * Rows * values.stride, S(0));
 
-    for (Index k0 = 0; k0 < cached.length; k0 += key_block) {
-      const index_range block{k0, std::min(k0 + key_block, cached.length)};
+    for (Index k0 = 0; k0 < first.keys; k0 += key_block) {
+      const index_range block{k0, std::min(k0 + key_block, first.keys)};
       if (over(policies.mask, first, queries, block) == coverage::none) continue;
       for (Index t = 0; t < used; ++t) {
         const Index rows = std::min<Index>(Rows, queries - t * Rows);
@@ -47,7 +48,7 @@ struct attend_forward_block {
 
     for (Index i = 0; i < queries; ++i) {
       const finished_row<S> done = policies.weights.finish(state[i]);
-      const S* from = sum + i * cached.value_stride;
+      const S* from = sum + i * values.stride;
       for (Index j = 0; j < out.cols(); j += lanes<S>)  // + 0: a sum of nothing but -0 has one sign
         (pack<S>(done.factor) * pack<S>::load(from + j) + pack<S>(0)).store(out.row(i) + j, out.cols() - j);
       if (kept) kept[i * kept_stride] = done.kept;
@@ -67,9 +68,10 @@ struct attend_forward_block {
     alignas(64) S rescale[Rows];
 
     score_strip<S, Rows, key_block>(scores, hull, strip + t * Rows * shape.key_width,
-                                    cached.panels + seen.block.first * shape.key_width, shape.key_width);
+                                    panels + seen.block.first * shape.key_width, shape.key_width);
     if constexpr (!leaves_scores<std::remove_cvref_t<decltype(policies.score)>>)
-      apply_formula(scores, seen, lanes_in_use);
+      for (Index i = 0; i < seen.queries; ++i)
+        apply_formula<S>(policies, scores + i * key_block, lanes_in_use, seen.block.first, seen.first.position + i, head, shape.heads);
     if (cover == coverage::some || lanes_in_use.last > hull.last)
       for (Index i = 0; i < seen.queries; ++i)
         each_gap(seen.spans(i), lanes_in_use, [row = scores + i * key_block](index_range gap) {
@@ -78,41 +80,15 @@ struct attend_forward_block {
     for (Index i = 0; i < Rows; ++i)
       rescale[i] = policies.weights.step(state[i], scores + i * key_block + hull.first, lanes_in_use.size() / lanes<S>);
 
-    S* to = sum + t * Rows * cached.value_stride;
-    const S* values = cached.values + seen.block.first * cached.value_stride;
-    if (cover == coverage::all || cached.finite[seen.block.first / key_block])
-      accumulate<S, Rows, key_block, 1>(to, cached.value_stride, rescale, hull.size(), scores + hull.first,
-                                        values + hull.first * cached.value_stride);
+    S* to = sum + t * Rows * values.stride;
+    const S* rows = values.rows + seen.block.first * values.stride;
+    if (cover == coverage::all || values.finite[seen.block.first / key_block])
+      accumulate<S, Rows, key_block, 1>(to, values.stride, rescale, hull.size(), scores + hull.first,
+                                        rows + hull.first * values.stride);
     else
-      accumulate_row_by_row(to, rescale, seen, scores, values);
+      accumulate_seen<S, key_block>(to, values.stride, rescale, seen, scores, rows);
   }
 
-  /// 0 · NaN is NaN: rows skip the values they do not see. Where those are finite, 0 changes no bit of a sum.
-  void accumulate_row_by_row(S* to, const S* rescale, const auto& seen, const S* scores, const S* values) {
-    for (Index i = 0; i < seen.queries; ++i) {
-      const S* once = rescale + i;
-      for (const index_range span : seen.spans(i)) {
-        if (span.empty()) continue;
-        accumulate<S, 1, key_block, 1>(to + i * cached.value_stride, cached.value_stride, once, span.size(),
-                                       scores + i * key_block + span.first, values + span.first * cached.value_stride);
-        once = nullptr;
-      }
-    }
-  }
-
-  void apply_formula(S* scores, const auto& seen, index_range keys) {
-    using P = pack<S>;
-    const P unit(policies.weights.score_unit);
-    for (Index i = 0; i < seen.queries; ++i) {
-      const Index position = seen.first.position + i;
-      for (Index j = keys.first; j < keys.last; j += P::size) {
-        const Index key = seen.block.first + j;
-        S* s = scores + i * key_block + j;
-        const score_site<P> at{P(position) - P::ramp(static_cast<S>(key)), position, key, head, shape.heads};
-        (policies.score(P::load(s), at) * unit).store(s);
-      }
-    }
-  }
 };
 
 /// out = softmax(formula(scale q kᵀ)) v for the keys each query sees, head by head, without ever holding the scores: blocks
@@ -128,11 +104,10 @@ struct attend_forward_block {
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Dao et al., 2205.14135; Milakov and Gimelshein, 1805.02867.
 template <real S, class Policies>
+  requires separate_heads<decltype(Policies::heads)>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_cache<S>& cache, const sequences& batch,
                     head_shape shape, const Policies& policies) {
-  static_assert(decltype(Policies::heads)::tile == head_tile::one,
-                "formwork: these heads meet; they need a strip of all heads");
-  check_attend<S>("attend_forward", out, kept, q, batch, shape);
+  check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads);
   require(cache.count() == batch.count(), "attend_forward: ", batch.count(), " sequences of queries but ",
           cache.count(), " of keys; needs as many");
   const row_factors<S> factors(
@@ -143,7 +118,8 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
         .policies = policies,
         .shape = shape,
         .head = head,
-        .cached = cache.head(s, policies.heads.key_head(head, shape)),
+        .panels = cache.panels(s, policies.heads.key_head(head, shape)),
+        .values = cache.values(s, policies.heads.key_head(head, shape)),
         .first = {batch.start(s) + rows.first, cache.length(s), s},
         .q = q.rows(row, rows.size()).cols(head * shape.key_width, shape.key_width),
         .factor = factors.folded.data() + row,
@@ -169,12 +145,12 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
 
 /// The same for whole sequences, whose keys and values are rows beside the queries.
 ///
-/// Shapes    k (key rows × key_heads · key_width), v (key rows × key_heads · head_width); key_batch is the queries' own batch,
+/// Shapes    k (key rows × key_heads · key_width), v (key rows × value_heads · head_width); key_batch is the queries' own batch,
 ///           but for attention to other sequences.
 template <real S, class Policies>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v,
                     const sequences& batch, const sequences& key_batch, head_shape shape, const Policies& policies) {
-  check_attend<S>("attend_forward", out, kept, q, batch, shape);
+  check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads);
   check_keys<S>("attend_forward", k, v, key_batch, shape);
   attend_forward(out, kept, q, key_value_cache<S>(k, v, key_batch, shape), batch, shape, policies);
 }

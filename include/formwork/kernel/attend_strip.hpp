@@ -16,7 +16,7 @@ namespace formwork::inline FORMWORK_ABI {
 // against a block of keys; its scores lie in a buffer, a row of `Stride` numbers for each query, the block's first key first.
 
 /// The mechanisms of one attention, one for each slot: types choose, values hold the numbers.
-template <mask_policy Mask, scale_policy Scale, score_policy Score, weights_policy Weights, heads_policy Heads>
+template <mask_policy Mask, scale_policy Scale, score_policy Score, weights_policy Weights, kernel_heads Heads>
 struct attend_policies {
   Mask mask;
   Scale scale;
@@ -144,6 +144,20 @@ struct strip_view {
   }
 };
 
+/// accumulate for queries that see only some of the block's keys: 0 · NaN is NaN, so rows skip what they do not see. Where that
+/// is finite, 0 changes no bit of a sum.
+template <real S, Index Stride>
+void accumulate_seen(S* sum, Index width, const S* factor, const auto& seen, const S* a, const S* b) {
+  for (Index i = 0; i < seen.queries; ++i) {
+    const S* once = factor ? factor + i : nullptr;
+    for (const index_range span : seen.spans(i)) {
+      if (span.empty()) continue;
+      accumulate<S, 1, Stride, 1>(sum + i * width, width, once, span.size(), a + i * Stride + span.first, b + span.first * width);
+      once = nullptr;
+    }
+  }
+}
+
 /// f(gap) for every part of `within` that the spans leave out, in order.
 template <class F>
 void each_gap(const key_spans& spans, index_range within, F f) {
@@ -155,6 +169,18 @@ void each_gap(const key_spans& spans, index_range within, F f) {
     at = seen.last;
   }
   if (at < within.last) f(index_range{at, within.last});
+}
+
+/// The formula of one row's scores of the keys first_key + keys, and the unit of the weights.
+template <real S, class Policies>
+void apply_formula(const Policies& policies, S* scores, index_range keys, Index first_key, Index position, Index head, Index heads) {
+  using P = pack<S>;
+  const P unit(policies.weights.score_unit);
+  for (Index j = keys.first; j < keys.last; j += P::size) {
+    const Index key = first_key + j;
+    const score_site<P> at{P(position) - P::ramp(static_cast<S>(key)), position, key, head, heads};
+    (policies.score(P::load(scores + j), at) * unit).store(scores + j);
+  }
 }
 
 /// The scale's factor of every query row, once per call: `plain` for gradients, `folded` for the score tile, where the unit
@@ -179,18 +205,29 @@ struct row_factors {
   }
 };
 
-/// q, k, v and the output belong to one another.
+/// The queries, the output and the heads belong to one another; so do k and v.
 template <real S>
 void check_attend(const char* name, view<const S> out, view<const S> kept, view<const S> q, const sequences& batch,
-                  head_shape shape) {
-  require(shape.heads > 0 && shape.key_heads > 0 && shape.heads % shape.key_heads == 0, name, ": ", shape.heads,
-          " heads on ", shape.key_heads, " key heads; needs heads to be a multiple of key heads");
+                  head_shape shape, const auto& heads) {
+  if constexpr (separate_heads<std::remove_cvref_t<decltype(heads)>>) {
+    bool fits = shape.heads > 0 && shape.key_heads > 0 && shape.heads % shape.key_heads == 0;
+    for (Index h = 0; fits && h < shape.heads; ++h) fits = index_range{0, shape.key_heads}.holds(heads.key_head(h, shape));
+    require(fits && shape.query_heads == shape.heads && shape.output_heads == shape.heads && shape.value_heads == shape.key_heads,
+            name, ": ", shape.heads, " heads on ", shape.key_heads, " key heads; needs as many, or grouped heads, a multiple of them");
+  } else {
+    require(heads.scores.rows() == shape.query_heads && heads.scores.cols() == shape.heads &&
+                heads.weights.rows() == shape.heads && heads.weights.cols() == shape.output_heads &&
+                shape.key_heads == shape.query_heads && shape.value_heads == shape.output_heads,
+            name, ": scores mix by ", shape_text(heads.scores), " and weights by ", shape_text(heads.weights), "; needs (",
+            shape.key_heads, " × ", shape.heads, ") for the heads of q and k and (", shape.heads, " × ", shape.value_heads,
+            ") for those of v and the output");
+  }
   const auto needs = [&](const char* what, view<const S> x, Index cols) {
     require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (",
             batch.rows(), " × ", cols, ")");
   };
-  needs("q", q, shape.heads * shape.key_width);
-  needs("the output", out, shape.heads * shape.head_width);
+  needs("q", q, shape.query_heads * shape.key_width);
+  needs("the output", out, shape.output_heads * shape.head_width);
   if (kept.data()) needs("kept", kept, shape.heads);
 }
 template <real S>
@@ -200,7 +237,7 @@ void check_keys(const char* name, view<const S> k, view<const S> v, const sequen
             batch.rows(), " × ", cols, ")");
   };
   needs("k", k, shape.key_heads * shape.key_width);
-  needs("v", v, shape.key_heads * shape.head_width);
+  needs("v", v, shape.value_heads * shape.head_width);
 }
 
 }  // namespace formwork

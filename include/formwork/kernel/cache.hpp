@@ -30,21 +30,19 @@ bool copy_padded(S* to, Index stride, const_view<S> from) {
   return sum(probe) == S(0);
 }
 
-/// The keys and values of one key head of one sequence, as the tiles read them.
+/// The values of one head of one sequence, as the tiles read them.
 template <real S>
-struct cached_head {
-  const S* panels;              ///< keys: panel p holds keys p tile_cols ..., element [d][key], key_width × tile_cols
-  const S* values;              ///< rows of value_stride numbers, zero past the head width
+struct cached_values {
+  const S* rows;                ///< of `stride` numbers, zero past the head width
+  Index stride;
   const unsigned char* finite;  ///< for each key_block: whether all its values are finite
-  Index length;
-  Index value_stride;
 };
 
 /// What attention has seen: keys as the panels of the score tile, values as rows, filled in place; each sequence has its own
 /// length. A call without a state fills one and drops it, so both forms run the same kernel.
 ///
-/// Shapes    k (rows × key_heads · key_width), v (rows × key_heads · head_width).
-/// Cost      (key_width + head_width, each padded to whole packs) · key_heads numbers a key.
+/// Shapes    k (rows × key_heads · key_width), v (rows × value_heads · head_width).
+/// Cost      key_heads · key_width + value_heads · head_width numbers a key, each width padded to whole packs.
 /// Throws    argument_error for another shape or where a sequence would outgrow its capacity; then nothing is changed.
 template <real S>
 class key_value_cache {
@@ -67,14 +65,18 @@ class key_value_cache {
   void append(view<const S> k, view<const S> v, const sequences& batch) {
     check(k, v, batch);
     const Index blocks = batch.longest() / key_block + 2;  // of the appended keys: the first may be begun already
+    const Index heads = std::max(shape_.key_heads, shape_.value_heads);
     const auto fill_block = [&](Index task) {
-      const Index b = task % blocks, h = task / blocks % shape_.key_heads, s = task / blocks / shape_.key_heads;
+      const Index b = task % blocks, h = task / blocks % heads, s = task / blocks / heads;
       const Index first = length(s), last = first + batch.length(s);
       const Index from = std::max(first, (first / key_block + b) * key_block);
       const Index until = std::min(last, (first / key_block + b + 1) * key_block);
-      if (from < until) fill_head(s, h, from, until, batch.first(s) + from - first, k, v);
+      if (from >= until) return;
+      const Index row = batch.first(s) + from - first, rows = until - from;
+      if (h < shape_.key_heads) fill_keys(s, h, from, k.rows(row, rows).cols(h * shape_.key_width, shape_.key_width));
+      if (h < shape_.value_heads) fill_values(s, h, from, v.rows(row, rows).cols(h * shape_.head_width, shape_.head_width));
     };
-    const Index tasks = batch.count() * shape_.key_heads * blocks;
+    const Index tasks = batch.count() * heads * blocks;
     if (k.size() + v.size() >= 1 << 16)
       parallel_for(tasks, fill_block);
     else
@@ -94,10 +96,10 @@ class key_value_cache {
   Index capacity(Index sequence) const { return capacities_[at(sequence)]; }
   head_shape shape() const { return shape_; }
 
-  cached_head<S> head(Index sequence, Index key_head) const {
-    const S* keys = numbers_.data() + offsets_[at(sequence)] + key_head * head_size(capacity(sequence));
-    return {keys, keys + panels_size(capacity(sequence)), finite_.data() + flag(sequence, key_head), length(sequence),
-            value_stride()};
+  /// The keys of one head: panel p holds keys p tile_cols ..., element [d][key], key_width × tile_cols.
+  const S* panels(Index sequence, Index key_head) const { return numbers_.data() + keys_at(sequence, key_head); }
+  cached_values<S> values(Index sequence, Index value_head) const {
+    return {numbers_.data() + values_at(sequence, value_head), value_stride(), finite_.data() + flag(sequence, value_head)};
   }
 
  private:
@@ -107,22 +109,27 @@ class key_value_cache {
   Index panels_size(Index keys) const {
     return (keys + tile_cols<S> - 1) / tile_cols<S> * tile_cols<S> * shape_.key_width;
   }
-  Index head_size(Index keys) const { return panels_size(keys) + keys * value_stride(); }
-  std::size_t flag(Index sequence, Index key_head) const {
-    return at(flags_[at(sequence)] + key_head * blocks_in(capacity(sequence)));
+  Index keys_at(Index sequence, Index key_head) const {
+    return offsets_[at(sequence)] + key_head * panels_size(capacity(sequence));
+  }
+  Index values_at(Index sequence, Index value_head) const {
+    return keys_at(sequence, shape_.key_heads) + value_head * capacity(sequence) * value_stride();
+  }
+  std::size_t flag(Index sequence, Index value_head) const {
+    return at(flags_[at(sequence)] + value_head * blocks_in(capacity(sequence)));
   }
 
   void allocate(const sequences& room) {
-    require(shape_.key_heads > 0 && shape_.key_width > 0 && shape_.head_width > 0,
-            "key_value_cache: ", shape_.key_heads, " key heads of width ", shape_.key_width, ", values of width ",
-            shape_.head_width, "; needs all > 0");
+    require(shape_.key_heads > 0 && shape_.key_width > 0 && shape_.value_heads > 0 && shape_.head_width > 0,
+            "key_value_cache: ", shape_.key_heads, " key heads of width ", shape_.key_width, ", ", shape_.value_heads,
+            " value heads of width ", shape_.head_width, "; needs all > 0");
     Index numbers = 0, flags = 0;
     for (Index s = 0; s < room.count(); ++s) {
       capacities_.push_back(room.length(s));
       offsets_.push_back(numbers);
       flags_.push_back(flags);
-      numbers += shape_.key_heads * head_size(room.length(s));
-      flags += shape_.key_heads * blocks_in(room.length(s));
+      numbers += shape_.key_heads * panels_size(room.length(s)) + shape_.value_heads * room.length(s) * value_stride();
+      flags += shape_.value_heads * blocks_in(room.length(s));
     }
     lengths_.assign(at(room.count()), 0);
     numbers_ = matrix<S>(1, numbers);
@@ -133,22 +140,21 @@ class key_value_cache {
     require(batch.count() == count(), "key_value_cache: ", batch.count(), " sequences for a cache of ", count());
     require(k.rows() == batch.rows() && k.cols() == shape_.key_heads * shape_.key_width, "key_value_cache: k is ",
             shape_text(k), "; needs (", batch.rows(), " × ", shape_.key_heads * shape_.key_width, ")");
-    require(v.rows() == batch.rows() && v.cols() == shape_.key_heads * shape_.head_width, "key_value_cache: v is ",
-            shape_text(v), "; needs (", batch.rows(), " × ", shape_.key_heads * shape_.head_width, ")");
+    require(v.rows() == batch.rows() && v.cols() == shape_.value_heads * shape_.head_width, "key_value_cache: v is ",
+            shape_text(v), "; needs (", batch.rows(), " × ", shape_.value_heads * shape_.head_width, ")");
     for (Index s = 0; s < count(); ++s)
       require(length(s) + batch.length(s) <= capacity(s), "key_value_cache: sequence ", s, " holds ", length(s),
               " keys and ", batch.length(s), " more come, but its capacity is ", capacity(s));
   }
 
-  /// Keys from .. until - 1 of one head, all in one key_block; `row` is the first one's row in k and v.
-  void fill_head(Index s, Index h, Index from, Index until, Index row, view<const S> k, view<const S> v) {
-    const Index width = shape_.key_width, rows = until - from, stride = value_stride();
-    S* panels = numbers_.data() + offsets_[at(s)] + h * head_size(capacity(s));
-    const auto keys = k.rows(row, rows).cols(h * width, width);
-    for (Index i = 0; i < rows;) {
+  /// Keys from, from + 1, ... of one head; likewise its values. All in one key_block.
+  void fill_keys(Index s, Index h, Index from, view<const S> keys) {
+    const Index width = shape_.key_width;
+    S* panels = numbers_.data() + keys_at(s, h);
+    for (Index i = 0; i < keys.rows();) {
       const Index key = from + i, lane = key % tile_cols<S>;
       S* panel = panels + (key - lane) * width;
-      const Index here = std::min(rows - i, tile_cols<S> - lane);
+      const Index here = std::min(keys.rows() - i, tile_cols<S> - lane);
       if (lane == 0)
         pack_panel_transposed<S>(panel, tile_cols<S>, keys.rows(i, here));
       else
@@ -156,15 +162,15 @@ class key_value_cache {
           for (Index d = 0; d < width; ++d) panel[d * tile_cols<S> + lane + x] = keys(i + x, d);
       i += here;
     }
-
-    S* values = panels + panels_size(capacity(s)) + from * stride;
+  }
+  void fill_values(Index s, Index h, Index from, view<const S> values) {
     unsigned char& finite = finite_[flag(s, h) + at(from / key_block)];
     if (from % key_block == 0) finite = 1;
-    if (!copy_padded<S>(values, stride, v.rows(row, rows).cols(h * shape_.head_width, shape_.head_width))) finite = 0;
+    if (!copy_padded<S>(numbers_.data() + values_at(s, h) + from * value_stride(), value_stride(), values)) finite = 0;
   }
 
   head_shape shape_;
-  matrix<S> numbers_;  // of each sequence, each head: panels, then values
+  matrix<S> numbers_;  // of each sequence: the panels of its key heads, then the rows of its value heads
   pooled_vector<Index> capacities_, offsets_, flags_, lengths_;
   pooled_vector<unsigned char> finite_;
 };

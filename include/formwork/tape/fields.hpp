@@ -89,6 +89,15 @@ void for_each_named_parameter(T& t, F&& f, const std::string& path = "") {
   }
 }
 
+/// f(parameter...) with the fields of a policy, all of them parameters; f() for a policy without any.
+template <class T, class F>
+decltype(auto) with_parameters(T& policy, F&& f) {
+  if constexpr (has_fields<T>)
+    return std::apply([&](auto... member) -> decltype(auto) { return f(member.value...); }, std::remove_cv_t<T>::fields(policy));
+  else
+    return f();
+}
+
 /// How many numbers a module learns.
 template <class T>
 Index parameter_count(const T& module) {
