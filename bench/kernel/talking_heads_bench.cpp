@@ -50,7 +50,6 @@ auto forward(Index n, Index heads, Index d) {
   return [in = std::make_shared<inputs>(n, heads, d)] { in->forward<Mask>(); };
 }
 
-#ifdef BACKWARD
 /// Forward and backward, as a training step runs them.
 template <class Mask>
 auto both(Index n, Index heads, Index d) {
@@ -65,7 +64,6 @@ auto both(Index n, Index heads, Index d) {
                                in->kept, in->q, in->k, in->v, in->batch, in->batch, in->shape, in->policies<Mask>());
   };
 }
-#endif
 
 /// As one writes it with Eigen: all scores of all heads at once, twice.
 template <class Mask>
@@ -101,9 +99,7 @@ void mask_rows(const std::string& mask, double visible) {
     const double pairs = visible * static_cast<double>(n * n), products = 4.0 * heads * d * pairs, mixes = 4.0 * heads * heads * pairs;
     const std::string tail = mask + "/h:8/n:" + std::to_string(n) + "/d:64";
     bench::row("talking_heads/forward/" + tail, {.flops = products + mixes}, [=] { return forward<Mask>(n, heads, d); });
-#ifdef BACKWARD
     bench::row("talking_heads/forward_backward/" + tail, {.flops = 3.5 * products + 4 * mixes}, [=] { return both<Mask>(n, heads, d); });
-#endif
     if (n <= 2048)
       bench::row("eigen/talking_heads/forward/" + tail, {.flops = products + mixes}, [=] { return eigen_forward<Mask>(n, heads, d); });
   }

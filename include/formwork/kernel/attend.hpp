@@ -5,4 +5,5 @@
 /// beside attend_backward.
 #include <formwork/kernel/attend_backward.hpp>
 #include <formwork/kernel/attend_forward.hpp>
+#include <formwork/kernel/attend_mixed_backward.hpp>
 #include <formwork/kernel/attend_mixed_forward.hpp>

@@ -53,9 +53,9 @@ struct attend_mixed_forward_strip {
 
   void run(view<S> out, S* kept, Index kept_stride) {
     begin();
-    each_block([&](Index b, const auto& seen, coverage cover, index_range hull) { weigh(b, seen, cover, hull); });
+    each_seen_block<stride>(policies.mask, first, q.rows(), [&](const auto& seen, coverage cover) { weigh(seen, cover); });
     finish(kept, kept_stride);
-    each_block([&](Index b, const auto& seen, coverage cover, index_range hull) { add_values(b, seen, cover, hull); });
+    each_seen_block<stride>(policies.mask, first, q.rows(), [&](const auto& seen, coverage cover) { add_values(seen, cover); });
     for (Index o = 0; o < shape.output_heads; ++o)
       deliver(out.cols(o * shape.head_width, shape.head_width), room.sum + o * Rows * value_stride());
   }
@@ -76,19 +76,10 @@ struct attend_mixed_forward_strip {
     std::fill_n(room.sum, shape.output_heads * Rows * value_stride(), S(0));
   }
 
-  /// f(block, what is seen of it, how much, its hull) for every block of which something is seen.
-  template <class F>
-  void each_block(F f) const {
-    for (Index k0 = 0; k0 < first.keys; k0 += stride) {
-      const strip_view<std::remove_cvref_t<decltype(policies.mask)>> seen{
-          policies.mask, first, queries(), {k0, std::min(k0 + stride, first.keys)}};
-      const coverage cover = seen.cover();
-      if (cover != coverage::none) f(k0 / stride, seen, cover, seen.template hull<S>(cover));
-    }
-  }
-
   /// Scores of all heads, mixed, bent, masked, weighed.
-  void weigh(Index b, const auto& seen, coverage cover, index_range hull) {
+  void weigh(const auto& seen, coverage cover) {
+    const Index b = seen.block.first / stride;
+    const index_range hull = seen.template hull<S>(cover);
     const index_range in_use{hull.first, hull.first + padded<S>(hull.size())};
     for (Index a = 0; a < shape.query_heads; ++a)
       score_strip<S, Rows, stride>(room.tile + a * step, hull, room.queries + a * Rows * shape.key_width,
@@ -133,7 +124,9 @@ struct attend_mixed_forward_strip {
   }
 
   /// Weights of all heads, mixed; times values.
-  void add_values(Index b, const auto& seen, coverage cover, index_range hull) {
+  void add_values(const auto& seen, coverage cover) {
+    const Index b = seen.block.first / stride;
+    const index_range hull = seen.template hull<S>(cover);
     const Index packs = padded<S>(hull.size()) / lanes<S>, outs = shape.output_heads;
     for (Index i = 0; i < queries(); ++i) {
       for (Index h = 0; h < shape.heads; ++h)

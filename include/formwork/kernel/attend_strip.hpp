@@ -144,6 +144,16 @@ struct strip_view {
   }
 };
 
+/// f(what the queries see of a block of Stride keys, how much) for every block of which they see something, in order.
+template <Index Stride, mask_policy Mask, class F>
+void each_seen_block(const Mask& mask, query_site first, Index queries, F f) {
+  for (Index k0 = 0; k0 < first.keys; k0 += Stride) {
+    const strip_view<Mask> seen{mask, first, queries, {k0, std::min(k0 + Stride, first.keys)}};
+    const coverage cover = seen.cover();
+    if (cover != coverage::none) f(seen, cover);
+  }
+}
+
 /// accumulate for queries that see only some of the block's keys: 0 · NaN is NaN, so rows skip what they do not see. Where that
 /// is finite, 0 changes no bit of a sum.
 template <real S, Index Stride>

@@ -34,4 +34,35 @@ void mix_heads(S* out, Index outs, const S* in, Index ins, Index step, const S* 
     if (outs > 0) mix_heads<S, Rows / 2>(out, outs, in, ins, step, m, m_in, m_out, packs);
 }
 
+/// Sums of Rows × Cols pairs of rows, a pack for each pair.
+template <real S, int Rows, int Cols>
+void multiply_rows(S* sums, Index sums_step, const S* x, const S* y, Index step, Index packs) {
+  tile<S, Rows, Cols> t;
+  t.load(sums, sums_step);
+  for (Index j = 0; j < packs * lanes<S>; j += lanes<S>) {
+    pack<S> ys[Cols];
+#pragma GCC unroll 16
+    for (int c = 0; c < Cols; ++c) ys[c] = in_register(pack<S>::load(y + c * step + j));
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+      const pack<S> xs = pack<S>::load(x + r * step + j);
+#pragma GCC unroll 16
+      for (int c = 0; c < Cols; ++c) t.sum[r][c] = fma(xs, ys[c], t.sum[r][c]);
+    }
+  }
+  t.store(sums, sums_step);
+}
+
+/// sums(i, o) += Σ_j x(i, j) y(o, j), lane by lane: sums (xs × ys) packs. Rows of x and y are `step` apart.
+template <real S, int Rows = 4>
+void multiply_heads(S* sums, const S* x, Index xs, const S* y, Index ys, Index step, Index packs, Index sums_step) {
+  for (; xs >= Rows; xs -= Rows, x += Rows * step, sums += Rows * sums_step) {
+    Index o = 0;
+    for (; o + 2 <= ys; o += 2) multiply_rows<S, Rows, 2>(sums + o * lanes<S>, sums_step, x, y + o * step, step, packs);
+    if (o < ys) multiply_rows<S, Rows, 1>(sums + o * lanes<S>, sums_step, x, y + o * step, step, packs);
+  }
+  if constexpr (Rows > 1)
+    if (xs > 0) multiply_heads<S, Rows / 2>(sums, x, xs, y, ys, step, packs, sums_step);
+}
+
 }  // namespace formwork

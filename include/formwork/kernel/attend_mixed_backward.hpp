@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/core/parallel.hpp>
+#include <formwork/core/reduce.hpp>
+#include <formwork/kernel/attend_backward.hpp>
+#include <formwork/kernel/attend_mixed_forward.hpp>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// The strips of a long sequence are dealt to a fixed number of groups, each with sums of dk and dv of its own: threads can
+/// share a sequence, and the order of every sum depends on its length alone.
+inline constexpr Index mixed_groups = 4, mixed_group_rows = 512;
+inline Index mixed_groups_of(Index queries) { return std::clamp<Index>(queries / mixed_group_rows, 1, mixed_groups); }
+
+/// The scratch of one thread: a strip's queries and output gradients, packed once; for every block of keys the scores and the
+/// gradients of the weights of all heads; one block's weights before and after the mix.
+template <real S>
+struct attend_mixed_backward_room {
+  Index used = 0;
+  S *q_strips, *dout_strips, *q_rows, *dout_rows, *dq, *totals;
+  S *scores, *gradients, *weights, *mixed, *score_sums, *weight_sums;
+
+  /// Lays the arrays out from `base` on; without one, only counts `used`.
+  attend_mixed_backward_room(S* base, head_shape shape, Index keys) {
+    const auto take = [&](Index count) {
+      S* at = base ? base + used : nullptr;
+      used += (count + 15) / 16 * 16;
+      return at;
+    };
+    const Index blocks = (keys + mixed_key_block - 1) / mixed_key_block, step = head_step<S, mixed_rows>;
+    const Index key = mixed_rows * padded<S>(shape.key_width), value = mixed_rows * padded<S>(shape.head_width);
+    q_strips = take(shape.query_heads * key), q_rows = take(shape.query_heads * key), dq = take(shape.query_heads * key);
+    dout_strips = take(shape.output_heads * value), dout_rows = take(shape.output_heads * value);
+    totals = take(shape.heads * mixed_rows);
+    scores = take(blocks * shape.query_heads * step), gradients = take(blocks * shape.heads * step);
+    weights = take(shape.heads * step), mixed = take(shape.output_heads * step);
+    score_sums = take(shape.query_heads * shape.heads * lanes<S>);
+    weight_sums = take(shape.heads * shape.output_heads * lanes<S>);
+  }
+};
+
+/// What the strips of one group add to: dk [head][key][padded width], dv likewise, and the gradients of the mixing matrices.
+template <real S>
+struct mixed_group_sums {
+  S *dk, *dv;
+  double *scores, *weights;
+};
+
+/// Those of all groups, zero at first, and their delivery.
+template <real S>
+class mixed_gradient_sums {
+ public:
+  struct one {
+    Index sequence, number, count;  ///< group `number` of `count` of its sequence
+  };
+
+  mixed_gradient_sums(const sequences& queries, const sequences& keys, head_shape shape) : keys_(keys), shape_(shape) {
+    Index numbers = 0;
+    for (Index s = 0; s < queries.count(); ++s) {
+      const Index count = mixed_groups_of(queries.length(s));
+      for (Index g = 0; g < count; ++g, numbers += size(s)) groups_.push_back({s, g, count}), offsets_.push_back(numbers);
+    }
+    numbers_ = matrix<S>(1, numbers, S(0));
+    mixing_ = matrix<double>(count(), mixing_size(), 0.0);
+  }
+
+  Index count() const { return static_cast<Index>(groups_.size()); }
+  one group(Index task) const { return groups_[static_cast<std::size_t>(task)]; }
+  mixed_group_sums<S> of(Index task) {
+    S* dk = at(task);
+    double* scores = mixing_.row(task);
+    return {dk, dk + shape_.key_heads * key_size(group(task).sequence), scores, scores + shape_.query_heads * shape_.heads};
+  }
+
+  /// Groups are added in order.
+  void deliver_keys(view<S> dk, view<S> dv, start dk_start, start dv_start) {
+    const Index heads = shape_.key_heads + shape_.value_heads;
+    parallel_for(count() * heads, [&](Index task) {
+      const Index first = task / heads, h = task % heads;
+      const auto [s, number, groups] = group(first);
+      if (number != 0) return;
+      const bool key = h < shape_.key_heads;
+      const Index o = key ? h : h - shape_.key_heads, width = key ? shape_.key_width : shape_.head_width;
+      const Index each = key ? key_size(s) : value_size(s);
+      const auto sum_of = [&](Index g) { return (key ? of(first + g).dk : of(first + g).dv) + o * each; };
+      S* total = sum_of(0);
+      for (Index g = 1; g < groups; ++g)
+        for (Index j = 0; j < each; j += lanes<S>) (pack<S>::load(total + j) + pack<S>::load(sum_of(g) + j)).store(total + j);
+      deliver_gradient<S>((key ? dk : dv).rows(keys_.first(s), keys_.length(s)).cols(o * width, width), key ? dk_start : dv_start,
+                          total, padded<S>(width), nullptr);
+    });
+  }
+
+  void deliver_mixing(head_mixing_gradient<S> to, double unit) const {
+    const Index scores = to.scores.size();
+    for (Index c = 0; c < mixing_size(); ++c) {
+      double total = 0;
+      for (Index task = 0; task < count(); ++task) total += mixing_(task, c);
+      if (c < scores)
+        to.scores(c / to.scores.cols(), c % to.scores.cols()) = static_cast<S>(total * unit);
+      else
+        to.weights((c - scores) / to.weights.cols(), (c - scores) % to.weights.cols()) = static_cast<S>(total);
+    }
+  }
+
+ private:
+  Index whole_keys(Index s) const { return (keys_.length(s) + strip_rows - 1) / strip_rows * strip_rows; }
+  Index key_size(Index s) const { return whole_keys(s) * padded<S>(shape_.key_width); }
+  Index value_size(Index s) const { return whole_keys(s) * padded<S>(shape_.head_width); }
+  Index size(Index s) const { return shape_.key_heads * key_size(s) + shape_.value_heads * value_size(s); }
+  Index mixing_size() const { return shape_.heads * (shape_.query_heads + shape_.output_heads); }
+  S* at(Index task) { return numbers_.data() + offsets_[static_cast<std::size_t>(task)]; }
+
+  const sequences& keys_;
+  head_shape shape_;
+  pooled_vector<one> groups_;
+  pooled_vector<Index> offsets_;
+  matrix<S> numbers_;
+  matrix<double> mixing_;
+};
+
+/// The backward of one strip of queries, all heads. The first pass over the keys computes scores J and gradients dU = dO vᵀ, keeps
+/// J and dW = dU Λ_wᵀ, and sums each row's W · dW, which needs all keys: Σ dO · O is the sum of the mixed weights', not of one
+/// head's. The second has the scores' gradients:
+///   dL = W (dW - Σ W dW),  dJ = dL Λ_lᵀ,  dq += dJ k,  dk += dJᵀ q,  dv += Uᵀ dO,  dΛ_l += J dLᵀ,  dΛ_w += W dUᵀ.
+template <real S, class Policies>
+struct attend_mixed_backward_strip {
+  static constexpr int Rows = mixed_rows;
+  static constexpr Index stride = mixed_key_block, step = head_step<S, Rows>;
+  static constexpr bool formula = !leaves_scores<std::remove_cvref_t<decltype(Policies::score)>>;
+
+  const Policies& policies;
+  head_shape shape;
+  const key_value_cache<S>&keys, &turned;  ///< k as panels; v as panels and k as rows
+  query_site first;                        ///< of the queries
+  view<const S> q, dout;                   ///< the rows of the queries
+  const S *plain, *folded;                 ///< row_factors
+  const S* kept;                           ///< of each query, kept_stride apart
+  Index kept_stride;
+  attend_mixed_backward_room<S> room;
+  mixed_group_sums<S> sums;
+
+  /// Makes dq in the room, continues the sums.
+  void run() {
+    begin();
+    each_seen_block<stride>(policies.mask, first, q.rows(), [&](const auto& seen, coverage cover) { weigh(seen, cover); });
+    each_seen_block<stride>(policies.mask, first, q.rows(), [&](const auto& seen, coverage cover) { pass_back(seen, cover); });
+    collect(sums.scores, room.score_sums, shape.query_heads * shape.heads);
+    collect(sums.weights, room.weight_sums, shape.heads * shape.output_heads);
+  }
+
+ private:
+  Index key_stride() const { return padded<S>(shape.key_width); }
+  Index value_stride() const { return padded<S>(shape.head_width); }
+  S* scores_of(const auto& seen) const { return room.scores + seen.block.first / stride * shape.query_heads * step; }
+  S* gradients_of(const auto& seen) const { return room.gradients + seen.block.first / stride * shape.heads * step; }
+  saved_row<S> saved(Index h, Index i) const { return {kept[i * kept_stride + h], room.totals[h * Rows + i]}; }
+
+  void begin() {
+    S ones[Rows];
+    std::fill_n(ones, Rows, S(1));
+    for (Index a = 0; a < shape.query_heads; ++a) {
+      const auto own = q.cols(a * shape.key_width, shape.key_width);
+      S* rows = room.q_rows + a * Rows * key_stride();
+      pack_queries<S, Rows>(room.q_strips + a * Rows * shape.key_width, own, folded);
+      copy_padded<S>(rows, key_stride(), own);
+      for (Index i = 0; i < q.rows(); ++i)
+        for (Index j = i * key_stride(); j < (i + 1) * key_stride(); j += lanes<S>)
+          (pack<S>(plain[i]) * pack<S>::load(rows + j)).store(rows + j);
+    }
+    for (Index o = 0; o < shape.output_heads; ++o) {
+      const auto own = dout.cols(o * shape.head_width, shape.head_width);
+      pack_queries<S, Rows>(room.dout_strips + o * Rows * shape.head_width, own, ones);
+      copy_padded<S>(room.dout_rows + o * Rows * value_stride(), value_stride(), own);
+    }
+    std::fill_n(room.dq, shape.query_heads * Rows * key_stride(), S(0));
+    std::fill_n(room.totals, shape.heads * Rows, S(0));
+    std::fill_n(room.score_sums, shape.query_heads * shape.heads * lanes<S>, S(0));
+    std::fill_n(room.weight_sums, shape.heads * shape.output_heads * lanes<S>, S(0));
+  }
+
+  /// The hull in whole packs and whole strips of keys. What lies in it and is not seen is set to zero at every stage, NaN or not.
+  static index_range whole(index_range hull) {
+    constexpr Index unit = std::max<Index>(lanes<S>, strip_rows);
+    return {hull.first / strip_rows * strip_rows, (hull.last + unit - 1) / unit * unit};
+  }
+  static void clear_gaps(S* heads, Index count, const key_spans& spans, index_range in_use) {
+    for (Index h = 0; h < count; ++h, heads += step)
+      each_gap(spans, in_use, [=](index_range gap) { std::fill(heads + gap.first, heads + gap.last, S(0)); });
+  }
+
+  /// J and dU of a block; W, dW and what they add to the rows' sums and to dΛ_w.
+  void weigh(const auto& seen, coverage cover) {
+    const index_range hull = seen.template hull<S>(cover), in_use = whole(hull);
+    S *scores = scores_of(seen), *gradients = gradients_of(seen);
+    for (Index a = 0; a < shape.query_heads; ++a)
+      score_strip<S, Rows, stride>(scores + a * step, hull, room.q_strips + a * Rows * shape.key_width,
+                                   keys.panels(first.sequence, a) + seen.block.first * shape.key_width, shape.key_width);
+    for (Index o = 0; o < shape.output_heads; ++o)
+      score_strip<S, Rows, stride>(room.mixed + o * step, hull, room.dout_strips + o * Rows * shape.head_width,
+                                   turned.panels(first.sequence, o) + seen.block.first * shape.head_width, shape.head_width);
+    const bool gaps = cover == coverage::some || in_use.last > hull.last;
+    const Index packs = in_use.size() / lanes<S>, outs = shape.output_heads;
+    for (Index i = 0; i < q.rows(); ++i) {
+      const key_spans spans = seen.spans(i);
+      if (gaps) {
+        clear_gaps(scores + i * stride, shape.query_heads, spans, in_use);
+        clear_gaps(room.mixed + i * stride, outs, spans, in_use);
+      }
+      const Index at = i * stride + in_use.first;
+      mix_scores(scores, at, packs);
+      for (Index h = 0; h < shape.heads; ++h) {
+        S* w = room.weights + h * step + i * stride;
+        if constexpr (formula)
+          apply_formula<S>(policies, w, in_use, seen.block.first, first.position + i, h, shape.heads);
+        for (Index j = in_use.first; j < in_use.last; j += lanes<S>)
+          policies.weights.weight(pack<S>::load(w + j), saved(h, i)).store(w + j);
+      }
+      if (gaps) clear_gaps(room.weights + i * stride, shape.heads, spans, in_use);
+
+      mix_heads<S>(gradients + at, shape.heads, room.mixed + at, outs, step, policies.heads.weights.data(), 1,
+                   policies.heads.weights.stride(), packs);
+      for (Index h = 0; h < shape.heads; ++h) {
+        const S *w = room.weights + h * step + at, *dw = gradients + h * step + at;
+        pack<S> total(0);
+        for (Index j = 0; j < in_use.size(); j += lanes<S>) total = fma(pack<S>::load(w + j), pack<S>::load(dw + j), total);
+        room.totals[h * Rows + i] += sum(total);
+      }
+      multiply_heads<S>(room.weight_sums, room.weights + at, shape.heads, room.mixed + at, outs, step, packs, outs * lanes<S>);
+    }
+  }
+
+  /// L = J Λ_l of packs from `at` on, in the place of the weights.
+  void mix_scores(const S* scores, Index at, Index packs) const {
+    mix_heads<S>(room.weights + at, shape.heads, scores + at, shape.query_heads, step, policies.heads.scores.data(),
+                 policies.heads.scores.stride(), 1, packs);
+  }
+
+  /// From dW to all gradients.
+  void pass_back(const auto& seen, coverage cover) {
+    const index_range hull = seen.template hull<S>(cover), in_use = whole(hull);
+    S *scores = scores_of(seen), *gradients = gradients_of(seen);
+    const bool gaps = cover == coverage::some || in_use.last > hull.last;
+    const Index packs = in_use.size() / lanes<S>, outs = shape.output_heads;
+    for (Index i = 0; i < q.rows(); ++i) {
+      const Index at = i * stride + in_use.first;
+      mix_scores(scores, at, packs);
+      for (Index h = 0; h < shape.heads; ++h)
+        for (Index j = in_use.first; j < in_use.last; j += lanes<S>)
+          slope(room.weights + h * step + i * stride + j, gradients + h * step + i * stride + j, h, i, seen.block.first + j);
+      if (gaps) {
+        clear_gaps(room.weights + i * stride, shape.heads, seen.spans(i), in_use);
+        clear_gaps(gradients + i * stride, shape.heads, seen.spans(i), in_use);
+      }
+      mix_heads<S>(room.mixed + at, outs, room.weights + at, shape.heads, step, policies.heads.weights.data(),
+                   policies.heads.weights.stride(), 1, packs);
+      multiply_heads<S>(room.score_sums, scores + at, shape.query_heads, gradients + at, shape.heads, step, packs,
+                        shape.heads * lanes<S>);
+      mix_heads<S>(scores + at, shape.query_heads, gradients + at, shape.heads, step, policies.heads.scores.data(), 1,
+                   policies.heads.scores.stride(), packs);  // dJ in the place of J
+    }
+    const Index n = whole_keys(), key = key_stride(), value = value_stride();
+    for (Index a = 0; a < shape.query_heads; ++a) {
+      add_query_gradient(a, seen, cover, hull, scores + a * step);
+      add_key_gradient(sums.dk + a * n * key, key, seen, cover, hull, scores + a * step, room.q_rows + a * Rows * key);
+    }
+    for (Index o = 0; o < outs; ++o)
+      add_key_gradient(sums.dv + o * n * value, value, seen, cover, hull, room.mixed + o * step,
+                       room.dout_rows + o * Rows * value);
+  }
+  Index whole_keys() const { return (first.keys + strip_rows - 1) / strip_rows * strip_rows; }
+
+  /// A pack of mixed scores becomes weights, their gradients the mixed scores'.
+  FORMWORK_INLINE void slope(S* score, S* gradient, Index h, Index i, Index key) const {
+    using P = pack<S>;
+    P s = P::load(score), bent_slope(1);
+    if constexpr (formula) {
+      using D = dual<P>;
+      const Index position = first.position + i;
+      const score_site<D> at{D(P(position) - P::ramp(static_cast<S>(key)), P(0)), position, key, h, shape.heads};
+      const D bent = policies.score(D(s, P(1)), at);
+      s = bent.value * P(policies.weights.score_unit);
+      bent_slope = bent.slope;
+    }
+    const P w = policies.weights.weight(s, saved(h, i));
+    P ds = policies.weights.slope(s, w, P::load(gradient), saved(h, i));
+    if constexpr (formula) ds = ds * bent_slope;
+    w.store(score);
+    ds.store(gradient);
+  }
+
+  void add_query_gradient(Index a, const auto& seen, coverage cover, index_range hull, const S* dscores) {
+    const cached_values<S> k = turned.values(first.sequence, a);
+    S* dq = room.dq + a * Rows * k.stride;
+    const S* rows = k.rows + seen.block.first * k.stride;
+    if (cover == coverage::all || k.finite[seen.block.first / key_block])
+      accumulate<S, Rows, stride, 1>(dq, k.stride, nullptr, hull.size(), dscores + hull.first, rows + hull.first * k.stride);
+    else
+      accumulate_seen<S, stride>(dq, k.stride, nullptr, seen, dscores, rows);
+  }
+
+  /// to(j, :) += Σ_i weight(i, j) rows(i, :). 0 · NaN is NaN: a query that is not finite must not reach keys it does not see.
+  void add_key_gradient(S* to, Index width, const auto& seen, coverage cover, index_range hull, const S* weight, const S* rows) {
+    to += seen.block.first * width;
+    if (cover == coverage::all || all_finite(rows, q.rows() * width)) {
+      for (Index j = hull.first / strip_rows * strip_rows; j < hull.last; j += strip_rows)
+        accumulate<S, strip_rows, 1, stride>(to + j * width, width, nullptr, q.rows(), weight + j, rows);
+      return;
+    }
+    for (Index i = 0; i < q.rows(); ++i)
+      for (const index_range span : seen.spans(i))
+        for (Index j = span.first; j < span.last; ++j)
+          accumulate<S, 1, 1, stride>(to + j * width, width, nullptr, 1, weight + i * stride + j, rows + i * width);
+  }
+
+  static void collect(double* to, const S* from, Index count) {
+    for (Index c = 0; c < count; ++c) to[c] += static_cast<double>(sum(pack<S>::load(from + c * lanes<S>)));
+  }
+};
+
+/// The gradients of attend_forward where heads mix: also those of the mixing matrices, which are overwritten.
+///
+/// Shapes    dq, dk, dv, dout as q, k, v, out; dmixing as the matrices; the others as in attend_forward.
+/// Numerics  as attend_backward; strips of mixed_rows queries are summed in their order within at most mixed_groups groups of a
+///           sequence, groups and sequences in theirs.
+/// Cost      2.5 times the forward's products and 3 times its mixes; per thread two strips of mixed_rows × heads × keys; k and v
+///           packed both ways and up to mixed_groups copies of dk and dv.
+/// Throws    argument_error for shapes that do not fit.
+/// Source    Shazeer et al., 2003.02436.
+template <real S, class Policies>
+  requires mixes_heads<decltype(Policies::heads)>
+void attend_backward(view<S> dq, view<S> dk, view<S> dv, head_mixing_gradient<S> dmixing, const_view<S> dout, const_view<S> out,
+                     const_view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
+                     const sequences& key_batch, head_shape shape, const Policies& policies, start dq_start = start::fresh,
+                     start dk_start = start::fresh, start dv_start = start::fresh) {
+  check_attend<S>("attend_backward", out, kept, q, batch, shape, policies.heads);
+  check_attend<S>("attend_backward", dout, kept, dq, batch, shape, policies.heads);
+  check_attend<S>("attend_backward", dout, kept, dq, batch, shape, head_mixing<S>{dmixing.scores, dmixing.weights});
+  check_keys<S>("attend_backward", k, v, key_batch, shape);
+  check_keys<S>("attend_backward", dk, dv, key_batch, shape);
+  const row_factors<S> factors(
+      batch, [&](Index s) { return key_batch.length(s); }, shape, policies);
+  const head_shape swapped{.heads = shape.heads,
+                           .key_heads = shape.value_heads,
+                           .key_width = shape.head_width,
+                           .head_width = shape.key_width,
+                           .value_heads = shape.key_heads};
+  const key_value_cache<S> keys(k, v, key_batch, shape), turned(v, k, key_batch, swapped);
+  mixed_gradient_sums<S> sums(batch, key_batch, shape);
+
+  const Index size = attend_mixed_backward_room<S>(nullptr, shape, key_batch.longest()).used;
+  const scratch<S> rooms(threads() * size);
+  parallel_for(sums.count(), [&](Index task) {
+    const auto [s, number, count] = sums.group(task);
+    const attend_mixed_backward_room<S> room(rooms.data() + thread_number() * size, shape, key_batch.longest());
+    for (Index r = number * mixed_rows; r < batch.length(s); r += count * mixed_rows) {
+      const Index at = batch.first(s) + r, rows = std::min<Index>(mixed_rows, batch.length(s) - r);
+      attend_mixed_backward_strip<S, Policies>{.policies = policies,
+                                               .shape = shape,
+                                               .keys = keys,
+                                               .turned = turned,
+                                               .first = {batch.start(s) + r, key_batch.length(s), s},
+                                               .q = q.rows(at, rows),
+                                               .dout = dout.rows(at, rows),
+                                               .plain = factors.plain.data() + at,
+                                               .folded = factors.folded.data() + at,
+                                               .kept = kept.row(at),
+                                               .kept_stride = kept.stride(),
+                                               .room = room,
+                                               .sums = sums.of(task)}
+          .run();
+      const Index stride = padded<S>(shape.key_width);
+      for (Index a = 0; a < shape.query_heads; ++a)
+        deliver_gradient<S>(dq.rows(at, rows).cols(a * shape.key_width, shape.key_width), dq_start,
+                            room.dq + a * mixed_rows * stride, stride, factors.plain.data() + at);
+    }
+  });
+  sums.deliver_keys(dk, dv, dk_start, dv_start);
+  // J was kept in the unit of the weights where no formula stands between.
+  sums.deliver_mixing(dmixing, leaves_scores<decltype(policies.score)> ? 1 / policies.weights.score_unit : 1.0);
+}
+
+}  // namespace formwork
