@@ -7,6 +7,7 @@
 //   sequences   a ragged batch: where each sequence begins in the rows
 //   pack        SIMD lanes with IEEE arithmetic, the same bits in bodies and tails
 //   math        exp, log, tanh, sigmoid, erf, ... over packs, with stated errors
+//   complex     re + i im of packs
 //   dual        a value and its slopes: derivatives of formulas that are written once
 //   reduce      sums in a fixed shape, whatever the address or the number of threads
 //   random      Philox counters: draws that can be repeated; rng, dropout_mask
@@ -17,6 +18,7 @@
 //   abi         the inline namespace; version
 
 #include <formwork/core/abi.hpp>
+#include <formwork/core/complex.hpp>
 #include <formwork/core/dual.hpp>
 #include <formwork/core/error.hpp>
 #include <formwork/core/math.hpp>

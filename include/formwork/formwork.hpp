@@ -23,6 +23,7 @@
 #include <formwork/feedforward.hpp>
 #include <formwork/loss.hpp>
 #include <formwork/optim.hpp>
+#include <formwork/ssm.hpp>
 
 #include <formwork/model.hpp>  // 5 whole models
 

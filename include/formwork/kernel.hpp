@@ -7,6 +7,8 @@
 ///                    register tiles (tile) on packed panels (panel)
 ///   attend           softmax attention and its backward over a cache of keys and values, never n × n
 ///   cross_entropy    output projection, loss and both gradients in chunks, never tokens × vocab
+///   scan             a diagonal state space in chunks and its backward (scan_tables: what a chunk does), by products in every
+///                    lane (lane_product)
 ///   normalize        rms and layer norm, the residual's addition fused
 ///   rotate           rotary positions; its table of cosines and sines
 ///   softmax          of rows
@@ -19,10 +21,13 @@
 #include <formwork/kernel/cross_entropy.hpp>
 #include <formwork/kernel/dropout.hpp>
 #include <formwork/kernel/epilogue.hpp>
+#include <formwork/kernel/lane_product.hpp>
 #include <formwork/kernel/normalize.hpp>
 #include <formwork/kernel/panel.hpp>
 #include <formwork/kernel/product.hpp>
 #include <formwork/kernel/rotate.hpp>
+#include <formwork/kernel/scan.hpp>
+#include <formwork/kernel/scan_tables.hpp>
 #include <formwork/kernel/softmax.hpp>
 #include <formwork/kernel/tile.hpp>
 #include <formwork/kernel/transform.hpp>

@@ -33,6 +33,7 @@ struct sizes {
   Index key_width = 0;    ///< of one head; 0: width / heads
   Index head_width = 0;   ///< of one head's values; 0: width / heads
   Index hidden = 0;       ///< of the feed-forward part; 0: 4 width, or 8/3 width for gated ones, in whole 32s
+  Index state_width = 64; ///< real numbers a channel of a state space holds
   biases bias = biases::none;
   tying head = tying::own;
   double dropout = 0;     ///< of each branch's output, while training

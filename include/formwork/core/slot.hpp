@@ -22,6 +22,9 @@ struct norm;
 struct residual;
 struct activation;
 struct mixer;
+struct discretisation;
+struct modes;
+struct step;
 struct feedforward;
 struct dropout;
 }  // namespace slot
