@@ -37,9 +37,9 @@ struct inputs {
   }
 };
 
-template <class Mask, class Score = fw::plain>
-auto policies(Mask mask = {}, Score score = {}) {
-  return fw::attend_policies{mask, fw::inv_sqrt{}, score, fw::softmax{}, fw::grouped{}};
+template <class Mask, class Score = fw::plain, class Heads = fw::independent>
+auto policies(Mask mask = {}, Score score = {}, Heads heads = {}) {
+  return fw::attend_policies{mask, fw::inv_sqrt{}, score, fw::softmax{}, heads};
 }
 
 template <class Policies>
@@ -145,9 +145,20 @@ void bench::rows() {
       return backward(n, {1, 1, d, d}, policies<fw::causal>());
     });
   }
-  bench::row("attend/forward/causal/grouped:8on2/n:1024/d:64", {.flops = flops(8, 64)}, [=] {
-    return forward(n, {8, 2, 64, 64}, policies<fw::causal>());
-  });
+  // What sharing keys costs over keys of one's own: the operations are the same.
+  for (const Index key_heads : {8, 2, 1}) {
+    constexpr Index longer = 2048;
+    const fw::head_shape shape{8, key_heads, 64, 64};
+    const std::string tail = "causal/" + (key_heads == 8 ? "independent:8" : "grouped:8on" + std::to_string(key_heads)) + "/n:2048/d:64";
+    const auto chosen = policies(fw::causal{}, fw::plain{}, fw::grouped{});
+    const auto plain = policies<fw::causal>();
+    bench::row("attend/forward/" + tail, {.flops = 4 * flops(8, 64)}, [=] {
+      return key_heads == 8 ? std::function<void()>(forward(longer, shape, plain)) : forward(longer, shape, chosen);
+    });
+    bench::row("attend/backward/" + tail, {.flops = 10 * flops(8, 64)}, [=] {
+      return key_heads == 8 ? std::function<void()>(backward(longer, shape, plain)) : backward(longer, shape, chosen);
+    });
+  }
   bench::row("attend/forward/causal/softcap/n:1024/d:64", {.flops = flops(1, 64)}, [=] {
     return forward(n, {1, 1, 64, 64}, policies<fw::causal, fw::softcap>());
   });

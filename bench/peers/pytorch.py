@@ -12,6 +12,7 @@ nn.Linear, scaled_dot_product_attention, clip_grad_norm_, fused AdamW. --compile
 """
 import argparse
 import json
+import math
 import re
 import statistics
 import time
@@ -140,6 +141,28 @@ def attend(backward, causal, n, d):
     return {"flops": 2.5 * flops}, lambda: torch.autograd.grad(y, (q, k, v), dy, retain_graph=True)
 
 
+def talking_heads(backward, causal, heads, n, d):
+    """Shazeer et al.'s einsum form: all scores of all heads at once."""
+    q, k, v = (torch.randn(1, n, heads, d, requires_grad=backward) for _ in range(3))
+    score_mix, weight_mix = (torch.randn(heads, heads, requires_grad=backward) for _ in range(2))
+    dy = torch.randn(1, n, heads, d)
+    hidden = torch.ones(n, n, dtype=torch.bool).triu(1) if causal else None
+    pairs = n * ((n + 1) / 2 if causal else n)
+    products, mixes = 4.0 * heads * d * pairs, 4.0 * heads * heads * pairs
+
+    def forward():
+        scores = torch.einsum("bhnm,hl->blnm", torch.einsum("bnad,bmad->banm", q / math.sqrt(d), k), score_mix)
+        if causal:
+            scores = scores.masked_fill(hidden, -math.inf)
+        weights = torch.einsum("bhnm,ho->bonm", torch.softmax(scores, dim=-1), weight_mix)
+        return torch.einsum("bonm,bmod->bnod", weights, v)
+
+    if not backward:
+        return {"flops": products + mixes}, forward
+    leaves = (q, k, v, score_mix, weight_mix)
+    return {"flops": 3.5 * products + 4 * mixes}, lambda: torch.autograd.grad(forward(), leaves, dy)
+
+
 def train_step(gpt2, batch, length, vocab, width, depth, heads, compiled):
     model = Gpt(vocab, width, depth, heads, length, gpt2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
@@ -182,6 +205,11 @@ def rows(compiled):
             for n in (1024, 4096):
                 name = f"attend/{'backward' if backward else 'forward'}/{'causal' if causal else 'full'}/n:{n}/d:64"
                 yield name, lambda backward=backward, causal=causal, n=n: attend(backward, causal, n, 64)
+    for backward in (False, True):
+        for causal in (True, False):
+            for n in (1024, 2048, 4096):
+                name = f"talking_heads/{'forward_backward' if backward else 'forward'}/{'causal' if causal else 'full'}/h:8/n:{n}/d:64"
+                yield name, lambda backward=backward, causal=causal, n=n: talking_heads(backward, causal, 8, n, 64)
     yield "train_step/gpt2_124m/b4_t64", lambda: train_step(True, 4, 64, 50257, 768, 12, 12, compiled)
     yield "train_step/char/w256_d6_h8_t256_b16", lambda: train_step(False, 16, 256, 256, 256, 6, 8, compiled)
     yield "decode/gpt2_124m", lambda: decode(50257, 768, 12, 12, 512, compiled)

@@ -10,7 +10,7 @@
 set -euo pipefail
 [ $# -ge 1 ] || { sed -n '3,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 bench=$1
-filter=${2:-(product|attend|train_step|decode)/}
+filter=${2:-(product|attend|talking_heads|train_step|decode)/}
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python3}
 cpu=${CPU:-1}

@@ -378,6 +378,31 @@ def make_attention():
     write("attention_long", tensors, shared + "One head, key width 4, head width 3; more keys than a kernel takes at once.")
 
 
+def talking_heads(q, k, v, score_mix, weight_mix, lengths, causal):
+    """Einsum form; the matrices are (heads of q and k x heads) and (heads x heads of v and y)."""
+    y = []
+    for qs, ks, vs in zip(q.split(lengths), k.split(lengths), v.split(lengths)):
+        n = qs.shape[0]
+        qh, kh = (x.view(n, score_mix.shape[0], -1) for x in (qs, ks))
+        scores = torch.einsum("nad,mad,ah->hnm", qh, kh, score_mix) / math.sqrt(qh.shape[2])
+        if causal:
+            scores = scores.masked_fill(~torch.ones(n, n, dtype=torch.bool).tril(), -math.inf)
+        vh = vs.view(n, weight_mix.shape[1], -1)
+        y.append(torch.einsum("hnm,ho,mod->nod", torch.softmax(scores, dim=-1), weight_mix, vh).reshape(n, -1))
+    return torch.cat(y)
+
+
+def make_talking_heads():
+    random, tensors, lengths = seeded(11), {}, [7, 1, 40]
+    inputs = {"q": normal(random, 48, 2 * 6), "k": normal(random, 48, 2 * 6), "v": normal(random, 48, 4 * 5),
+              "score_mix": normal(random, 2, 3), "weight_mix": normal(random, 3, 4)}
+    tensors["lengths"] = torch.tensor(lengths)
+    for label, causal in (("full", False), ("causal", True)):
+        case(tensors, label, inputs, lambda **x: {"y": talking_heads(**x, lengths=lengths, causal=causal)}, random)
+    write("talking_heads", tensors, """talking-heads attention, scale 1/sqrt(key width): 2 heads of q and k (width 6) are mixed to 3
+        before the softmax and to 4 heads of v and y (width 5) after it; the mask comes after the first mix.""")
+
+
 def make_norms():
     random, tensors = seeded(2), {}
     for width in (24, 37, 1):
@@ -539,6 +564,7 @@ def make_tiny_gpt(name, seed, shape, limit, description, sgd_name=None):
 
 if __name__ == "__main__":
     make_attention()
+    make_talking_heads()
     make_norms()
     make_activations()
     make_rope()

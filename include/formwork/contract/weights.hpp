@@ -21,6 +21,11 @@ struct saved_row {
   S sum;  ///< Σ weight · gradient over the row's keys
 };
 
+/// Where a row's weights sum to 1 the policy says so with `static constexpr bool sums_to_one = true;`: a backward that sums them
+/// can take out the rounding of `kept`.
+template <class W>
+inline constexpr bool weights_sum_to_one = requires { requires W::sums_to_one; };
+
 /// How scores become weights, a block of keys at a time.
 ///
 ///   score_unit                   scores are handed over times this: log₂e lets softmax use powers of two

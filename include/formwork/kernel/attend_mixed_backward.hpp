@@ -17,7 +17,7 @@ inline Index mixed_groups_of(Index queries) { return std::clamp<Index>(queries /
 template <real S>
 struct attend_mixed_backward_room {
   Index used = 0;
-  S *q_strips, *dout_strips, *q_rows, *dout_rows, *dq, *totals;
+  S *q_strips, *dout_strips, *q_rows, *dout_rows, *dq, *totals, *weight_totals;
   S *scores, *gradients, *weights, *mixed, *score_sums, *weight_sums;
 
   /// Lays the arrays out from `base` on; without one, only counts `used`.
@@ -31,7 +31,7 @@ struct attend_mixed_backward_room {
     const Index key = mixed_rows * padded<S>(shape.key_width), value = mixed_rows * padded<S>(shape.head_width);
     q_strips = take(shape.query_heads * key), q_rows = take(shape.query_heads * key), dq = take(shape.query_heads * key);
     dout_strips = take(shape.output_heads * value), dout_rows = take(shape.output_heads * value);
-    totals = take(shape.heads * mixed_rows);
+    totals = take(shape.heads * mixed_rows), weight_totals = take(shape.heads * mixed_rows);
     scores = take(blocks * shape.query_heads * step), gradients = take(blocks * shape.heads * step);
     weights = take(shape.heads * step), mixed = take(shape.output_heads * step);
     score_sums = take(shape.query_heads * shape.heads * lanes<S>);
@@ -144,6 +144,9 @@ struct attend_mixed_backward_strip {
   void run() {
     begin();
     each_seen_block<stride>(policies.mask, first, q.rows(), [&](const auto& seen, coverage cover) { weigh(seen, cover); });
+    if constexpr (weights_sum_to_one<std::remove_cvref_t<decltype(policies.weights)>>)
+      for (Index r = 0; r < shape.heads * Rows; ++r)
+        if (room.weight_totals[r] != S(0)) room.totals[r] /= room.weight_totals[r];
     each_seen_block<stride>(policies.mask, first, q.rows(), [&](const auto& seen, coverage cover) { pass_back(seen, cover); });
     collect(sums.scores, room.score_sums, shape.query_heads * shape.heads);
     collect(sums.weights, room.weight_sums, shape.heads * shape.output_heads);
@@ -175,6 +178,7 @@ struct attend_mixed_backward_strip {
     }
     std::fill_n(room.dq, shape.query_heads * Rows * key_stride(), S(0));
     std::fill_n(room.totals, shape.heads * Rows, S(0));
+    std::fill_n(room.weight_totals, shape.heads * Rows, S(0));
     std::fill_n(room.score_sums, shape.query_heads * shape.heads * lanes<S>, S(0));
     std::fill_n(room.weight_sums, shape.heads * shape.output_heads * lanes<S>, S(0));
   }
@@ -222,9 +226,13 @@ struct attend_mixed_backward_strip {
                    policies.heads.weights.stride(), packs);
       for (Index h = 0; h < shape.heads; ++h) {
         const S *w = room.weights + h * step + at, *dw = gradients + h * step + at;
-        pack<S> total(0);
-        for (Index j = 0; j < in_use.size(); j += lanes<S>) total = fma(pack<S>::load(w + j), pack<S>::load(dw + j), total);
+        pack<S> total(0), weight_total(0);
+        for (Index j = 0; j < in_use.size(); j += lanes<S>) {
+          total = fma(pack<S>::load(w + j), pack<S>::load(dw + j), total);
+          weight_total += pack<S>::load(w + j);
+        }
         room.totals[h * Rows + i] += sum(total);
+        room.weight_totals[h * Rows + i] += sum(weight_total);
       }
       multiply_heads<S>(room.weight_sums, room.weights + at, shape.heads, room.mixed + at, outs, step, packs, outs * lanes<S>);
     }

@@ -16,6 +16,7 @@ namespace formwork::inline FORMWORK_ABI {
 struct softmax {
   using plugs_into = slot::weights;
   static constexpr double score_unit = std::numbers::log2e;
+  static constexpr bool sums_to_one = true;
 
   template <real S>
   struct row {
