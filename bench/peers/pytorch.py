@@ -194,7 +194,36 @@ def decode(vocab, width, depth, heads, cached, compiled):
     return work, step
 
 
+def s4d(backward, length, batch=4, channels=256, modes=32):
+    """The Vandermonde kernel and its convolution by FFT, as the published minimal S4D does them; x is (batch, channels, length)."""
+    log_step = torch.empty(channels).uniform_(-6.907755, -2.302585)
+    c = torch.randn(channels, modes, 2) * 0.5**0.5
+    log_a_real = torch.full((channels, modes), 0.5).log()
+    a_imag = torch.pi * torch.arange(modes).repeat(channels, 1).float()
+    d, u = torch.randn(channels), torch.randn(batch, channels, length)
+    leaves = (log_step, c, log_a_real, a_imag, d, u)
+    dy = torch.randn_like(u)
+    for x in leaves:
+        x.requires_grad_(backward)
+
+    def forward():
+        step, a = torch.exp(log_step), -torch.exp(log_a_real) + 1j * a_imag
+        z = a * step[:, None]
+        vandermonde = torch.exp(z[:, :, None] * torch.arange(length))
+        kernel = 2 * torch.einsum("hn,hnl->hl", torch.view_as_complex(c) * (torch.exp(z) - 1) / a, vandermonde).real
+        spectrum = torch.fft.rfft(kernel, n=2 * length) * torch.fft.rfft(u, n=2 * length)
+        return torch.fft.irfft(spectrum, n=2 * length)[..., :length] + d[:, None] * u
+
+    if backward:
+        return {"tokens": batch * length}, lambda: torch.autograd.grad(forward(), leaves, dy)
+    return {"tokens": batch * length}, forward
+
+
 def rows(compiled):
+    for length in (1024, 4096):  # 16384 needs more than 8 GB
+        for backward in (False, True):
+            yield (f"s4d/forward{'_backward' if backward else ''}/h:256/n:64/b:4/l:{length}",
+                   lambda backward=backward, length=length: s4d(backward, length))
     for kind in ("nn", "nt", "tn"):
         for n in (256, 512, 1024):
             yield f"product/{kind}/{n}", lambda kind=kind, n=n: product(kind, n, n, n)

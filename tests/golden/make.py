@@ -523,6 +523,58 @@ def make_update():
         the gradient. value_t is the value after step t; first, second, velocity are the state after the last.""")
 
 
+def s4d(x, lengths, log_a_real, a_imag, c_real, c_imag, log_step, d, value_weight, gate_weight, value_bias, gate_bias, method):
+    """One S4D layer by its kernel K_l = 2 Re sum_n C_n gain_n pole_n^l (real modes: without 2 Re), a Toeplitz matrix of K,
+    gelu, and the gated linear layer; parameters (modes x channels)."""
+    a = -torch.exp(log_a_real)
+    pairs = a_imag is not None
+    a, c = (torch.complex(a, a_imag), torch.complex(c_real, c_imag)) if pairs else (a, c_real)
+    step = torch.exp(log_step)
+    if method == "zero_order_hold":
+        pole, gain = torch.exp(step * a), (torch.exp(step * a) - 1) / a
+    else:
+        pole, gain = (1 + step * a / 2) / (1 - step * a / 2), step / (1 - step * a / 2)
+    h = []
+    for u in x.split(lengths):
+        n = u.shape[0]
+        powers = pole[None] ** torch.arange(n)[:, None, None]
+        kernel = (c * gain * powers).sum(1)
+        kernel = 2 * kernel.real if pairs else kernel
+        lag = torch.arange(n)[:, None] - torch.arange(n)[None, :]
+        toeplitz = kernel[lag.clamp(min=0)] * (lag >= 0)[:, :, None]
+        h.append((toeplitz * u[None]).sum(1) + d * u)
+    act = gelu(torch.cat(h))
+    return linear(act, value_weight, value_bias) * torch.sigmoid(linear(act, gate_weight, gate_bias))
+
+
+def make_s4d():
+    random, tensors = seeded(11), {}
+    lengths, width, modes = [37, 1, 20], 5, 3
+    for method in ("zero_order_hold", "bilinear"):
+        for kind in ("pairs", "real"):
+            inputs = {"x": normal(random, sum(lengths), width)}
+            for k in ("log_a_real", "a_imag", "c_real", "c_imag"):
+                if kind == "pairs" or not k.endswith("imag"):
+                    inputs[k] = normal(random, modes, width, scale=4.0 if k == "a_imag" else 1.0)
+            inputs["log_step"] = math.log(1e-3) + math.log(100) * torch.rand(1, width, generator=random)
+            inputs["d"] = normal(random, 1, width)
+            for k in ("value", "gate"):
+                inputs[f"output_{k}_weight"] = normal(random, width, width, scale=width**-0.5)
+                inputs[f"output_{k}_bias"] = normal(random, 1, width)
+
+            def run(x, log_a_real, c_real, log_step, d, output_value_weight, output_gate_weight, output_value_bias,
+                    output_gate_bias, a_imag=None, c_imag=None, method=method):
+                return {"y": s4d(x, lengths, log_a_real, a_imag, c_real, c_imag, log_step, d, output_value_weight,
+                                 output_gate_weight, output_value_bias, output_gate_bias, method)}
+
+            case(tensors, f"{method}_{kind}", inputs, run, random)
+    tensors["lengths"] = torch.tensor(lengths)
+    write("s4d", tensors, """
+        an S4D layer, width 5, 3 modes (conjugate pairs, or real), x of sequences of 37, 1 and 20 tokens; A = -exp(log_a_real) +
+        i a_imag, step exp(log_step), B = 1; the kernel by powers, as a Toeplitz matrix; y = (gelu(h) V + v) sigmoid(gelu(h) G +
+        g).""")
+
+
 def make_tiny_gpt(name, seed, shape, limit, description, sgd_name=None):
     random, tensors = seeded(seed), {}
     initial = model_parameters(shape, random)
@@ -571,6 +623,7 @@ if __name__ == "__main__":
     make_cross_entropy()
     make_mlp()
     make_update()
+    make_s4d()
     sizes = {"vocab": 31, "width": 24, "depth": 2, "heads": 3, "hidden": 40}
     make_tiny_gpt(
         "tiny_gpt", 8, sizes | {"norm": "rms_norm", "feedforward": "gated_silu", "tied": False, "biases": False}, None,

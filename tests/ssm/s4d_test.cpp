@@ -144,5 +144,6 @@ TEST_CASE("s4d: sizes and shapes that do not fit are refused with a remedy") {
   CHECK_THROWS_WITH(m(t.constant(fw::matrix<float>(2, 15, 1.f))), ContainsSubstring("s4d: x is (2 × 15)"));
   auto state = m.make_state({.sequences = 2});
   CHECK_THROWS_WITH(m(t.constant(fw::matrix<float>(2, 16, 1.f)), state), ContainsSubstring("recording::off"));
-  CHECK_THROWS_WITH(m(quiet.constant(fw::matrix<float>(2, 16, 1.f)), state), ContainsSubstring("1 sequences but the state has 2"));
+  CHECK_THROWS_WITH(m(quiet.constant(fw::matrix<float>(2, 16, 1.f)), state),
+                    ContainsSubstring("1 sequences but the state has 2"));
 }

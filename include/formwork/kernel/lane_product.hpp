@@ -65,17 +65,17 @@ struct lane_tile {
   }
 };
 
-/// f(tile, i, j) over tiles that cover rows × cols.
+/// f(tile, i, j) over tiles that cover rows × cols: all columns of a strip of rows, which stays in cache, before the next.
 template <real S, class F>
 FORMWORK_INLINE void in_lane_tiles(Index rows, Index cols, F f) {
-  const auto strip = [&]<int Cols>(std::integral_constant<int, Cols>, Index j) {
-    Index i = 0;
-    for (; i + tile_rows <= rows; i += tile_rows) f(lane_tile<S, tile_rows, Cols>(), i, j);
-    for (; i < rows; ++i) f(lane_tile<S, 1, Cols>(), i, j);
+  const auto strip = [&]<int Rows>(std::integral_constant<int, Rows>, Index i) {
+    Index j = 0;
+    for (; j + tile_packs <= cols; j += tile_packs) f(lane_tile<S, Rows, tile_packs>(), i, j);
+    for (; j < cols; ++j) f(lane_tile<S, Rows, 1>(), i, j);
   };
-  Index j = 0;
-  for (; j + tile_packs <= cols; j += tile_packs) strip(std::integral_constant<int, tile_packs>(), j);
-  for (; j < cols; ++j) strip(std::integral_constant<int, 1>(), j);
+  Index i = 0;
+  for (; i + tile_rows <= rows; i += tile_rows) strip(std::integral_constant<int, tile_rows>(), i);
+  for (; i < rows; ++i) strip(std::integral_constant<int, 1>(), i);
 }
 
 /// c = a bᵀ, or c += a bᵀ, in every lane.

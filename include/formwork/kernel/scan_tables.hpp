@@ -49,7 +49,7 @@ class scan_tables {
   /// All zero: sums of gradients start there.
   scan_tables(poles kind, Index modes, Index channels)
       : kind_(kind), modes_(modes), channels_(channels),
-        numbers_((channels + lanes<S> - 1) / lanes<S>, ((2 * components() + 1) * scan_chunk + components()) * lanes<S>, S(0)) {}
+        numbers_((channels + lanes<S> - 1) / lanes<S>, (components() * (2 * row + 1) + scan_chunk) * lanes<S>, S(0)) {}
 
   explicit scan_tables(const scan_modes& from) : scan_tables(from.kind(), from.count(), from.channels()) {
     parallel_for(groups(), [&](Index g) { form(from, g); });
@@ -66,17 +66,18 @@ class scan_tables {
   Index components() const { return kind_ == poles::real ? modes_ : 2 * modes_; }
   Index groups() const { return numbers_.rows(); }
 
-  lane_matrix<S> observe(Index g) { return {at(g, 0), scan_chunk, 1}; }
-  lane_matrix<const S> observe(Index g) const { return {at(g, 0), scan_chunk, 1}; }
-  lane_matrix<S> control(Index g) { return {at(g, components() * scan_chunk), scan_chunk, 1}; }
-  lane_matrix<const S> control(Index g) const { return {at(g, components() * scan_chunk), scan_chunk, 1}; }
-  S* kernel(Index g) { return at(g, 2 * components() * scan_chunk); }
-  const S* kernel(Index g) const { return at(g, 2 * components() * scan_chunk); }
-  S* turn(Index g) { return at(g, (2 * components() + 1) * scan_chunk); }
-  const S* turn(Index g) const { return at(g, (2 * components() + 1) * scan_chunk); }
+  lane_matrix<S> observe(Index g) { return {at(g, 0), row, 1}; }
+  lane_matrix<const S> observe(Index g) const { return {at(g, 0), row, 1}; }
+  lane_matrix<S> control(Index g) { return {at(g, components() * row), row, 1}; }
+  lane_matrix<const S> control(Index g) const { return {at(g, components() * row), row, 1}; }
+  S* turn(Index g) { return at(g, 2 * components() * row); }
+  const S* turn(Index g) const { return at(g, 2 * components() * row); }
+  S* kernel(Index g) { return at(g, components() * (2 * row + 1)); }
+  const S* kernel(Index g) const { return at(g, components() * (2 * row + 1)); }
 
  private:
   using D = pack<double>;
+  static constexpr Index row = scan_chunk + 1;  // packs: a power of two would put a column into a few sets of the cache
   static constexpr int parts = lanes<S> / lanes<double>;  // packs of doubles for one of S
 
   S* at(Index g, Index pack) { return numbers_.row(g) + pack * lanes<S>; }
@@ -119,7 +120,9 @@ class scan_tables {
   void form(const scan_modes& from, Index g) {
     constexpr Index C = scan_chunk;
     alignas(64) wide_row sums[C] = {}, re[C + 1] = {}, im[C + 1] = {}, weighted_re[C + 1] = {}, weighted_im[C + 1] = {};
-    each_part(g, [&](Index lane, Index channel, Index count) { D::load(from.skip.data() + channel, count).store(sums[0] + lane); });
+    each_part(g, [&](Index lane, Index channel, Index count) {
+      D::load(from.skip.data() + channel, count).store(sums[0] + lane);
+    });
     for (Index n = 0; n < modes_; ++n) {
       each_part(g, [&](Index lane, Index channel, Index count) {
         const auto pole = load(from.pole_re, from.pole_im, n, channel, count);
@@ -152,7 +155,9 @@ class scan_tables {
     constexpr Index C = scan_chunk;
     alignas(64) wide_row of_kernel[C + 1] = {}, f_re[C + 1] = {}, f_im[C + 1] = {}, g_re[C + 1] = {}, g_im[C + 1] = {};
     for (Index l = 0; l < C; ++l) widened(of_kernel[l], kernel(g) + l * lanes<S>);
-    each_part(g, [&](Index lane, Index channel, Index count) { D::load(of_kernel[0] + lane).store(to.skip.data() + channel, count); });
+    each_part(g, [&](Index lane, Index channel, Index count) {
+      D::load(of_kernel[0] + lane).store(to.skip.data() + channel, count);
+    });
     for (Index n = 0; n < modes_; ++n) {
       const Index s = kind_ == poles::real ? n : 2 * n;
       for (Index l = 0; l < C; ++l) {

@@ -5,8 +5,8 @@
 #include <formwork/kernel/scan_tables.hpp>
 #include <formwork/ssm/discretisation.hpp>
 
+#include <algorithm>
 #include <concepts>
-#include <utility>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -25,7 +25,8 @@ discrete_mode<P> discretise(zero_order_hold, complex<P> z) {
   const P grown = expm1(z.re), magnitude = P(1) + grown;
   const auto [sine, cosine] = sincos(P(0.5) * z.im);
   const P chord = P(-2) * sine * sine;  // cos(im z) - 1
-  const complex<P> less_one{fma(chord, magnitude, grown), P(2) * sine * cosine * magnitude}, pole{P(1) + less_one.re, less_one.im};
+  const complex<P> less_one{fma(chord, magnitude, grown), P(2) * sine * cosine * magnitude};
+  const complex<P> pole{P(1) + less_one.re, less_one.im};
 
   complex<P> near{P(0), P(0)}, near_slope = near;
   double factor = 1.0 / 355687428096000.0;  // 1 / 17!

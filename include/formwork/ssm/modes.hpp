@@ -72,8 +72,9 @@ struct s4d_legs {
 
   std::vector<std::complex<double>> operator()(Index state_width) const {
     const auto modes = static_cast<double>(state_width / 2);
-    return each_mode(state_width / 2,
-                     [&](double n) { return std::complex(-0.5, frequency(state_width, (modes - n - 0.5) * std::numbers::pi)); });
+    return each_mode(state_width / 2, [&](double n) {
+      return std::complex(-0.5, frequency(state_width, (modes - n - 0.5) * std::numbers::pi));
+    });
   }
 
  private:

@@ -154,7 +154,7 @@ struct s4d {
 
  private:
   void require_width(const var<S>& x) const {
-    require(x.cols() == width(), "s4d: x is ", shape_text(x), " but the layer has ", width(), " channels; needs x.width = channels");
+    require(x.cols() == width(), "s4d: x is ", shape_text(x), " but the layer has ", width(), " channels; needs as many");
   }
 
   /// What a recording remembers of this layer: it may move before the backward pass.
@@ -165,14 +165,16 @@ struct s4d {
     activation_type activation;
 
     explicit parts(const s4d& m)
-        : log_a_real(m.log_a_real.address()), a_imag(m.a_imag.address()), c_real(m.c_real.address()), c_imag(m.c_imag.address()),
-          log_step(m.log_step.address()), d(m.d.address()), output(m.output), discretisation(m.discretisation),
-          activation(m.activation) {}
+        : log_a_real(m.log_a_real.address()), a_imag(m.a_imag.address()), c_real(m.c_real.address()),
+          c_imag(m.c_imag.address()), log_step(m.log_step.address()), d(m.d.address()), output(m.output),
+          discretisation(m.discretisation), activation(m.activation) {}
 
     /// f(cell, numbers) for each parameter.
     template <class Numbers, class F>
     void each(Numbers& n, F f) const {
-      f(log_a_real, n.log_a_real), f(a_imag, n.a_imag), f(c_real, n.c_real), f(c_imag, n.c_imag), f(log_step, n.log_step), f(d, n.d);
+      f(log_a_real, n.log_a_real), f(a_imag, n.a_imag);
+      f(c_real, n.c_real), f(c_imag, n.c_imag);
+      f(log_step, n.log_step), f(d, n.d);
     }
     diagonal_numbers numbers() const {
       diagonal_numbers r(modes_type::kind, log_a_real->value.rows(), log_a_real->value.cols());
