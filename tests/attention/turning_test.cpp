@@ -158,8 +158,11 @@ TEST_CASE("attention: a recording goes back by the table it went forward by") {
     return fw::matrix<double>(x.gradient());
   };
   const auto expected = gradient([] {});
-  CHECK(same_bits(gradient([&] { fw::assign(layer, fixed), layer(fw::tape<double>{}.constant(fw::matrix<double>(20, width, 1.))); }),
-                  expected));
+  const auto another_table = [&] {
+    fw::assign(layer, fixed);
+    layer(fw::tape<double>{}.constant(fw::matrix<double>(20, width, 1.)));
+  };
+  CHECK(same_bits(gradient(another_table), expected));
 }
 
 TEST_CASE("attention: a call that declares another length than its state is refused and changes nothing") {
@@ -172,6 +175,7 @@ TEST_CASE("attention: a call that declares another length than its state is refu
   first.rows.declare(128);
   CHECK_NOTHROW(c(first));
   CHECK_THROWS_WITH(layer.turn_again(c.state, -1), ContainsSubstring("declared length is -1"));
+  CHECK_THROWS_WITH(c.state.cache.replace_keys(fw::matrix<float>(2, 10)), ContainsSubstring("k is (2 × 10); needs (7 × 10)"));
   CHECK_THROWS_WITH(first.rows.declare(-1), ContainsSubstring("declared length is -1"));
 }
 

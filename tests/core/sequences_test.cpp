@@ -45,6 +45,19 @@ TEST_CASE("sequences: positions start at 0 and ids count until they are given") 
   CHECK(s.id(1) == 30);
 }
 
+TEST_CASE("sequences: a row has the position it is at in its sequence, and a length may be declared") {
+  fw::sequences s{2, 0, 3};
+  CHECK(s.position_of(1) == 1);
+  CHECK(s.position_of(2) == 0);
+  s.starts(std::vector<Index>{5, 6, 7});
+  CHECK(s.position_of(1) == 6);
+  CHECK(s.position_of(2) == 7);
+  CHECK(s.position_of(4) == 9);
+  CHECK(s.declared() == 0);
+  CHECK(s.declare(64).declared() == 64);
+  CHECK_THROWS_WITH(s.declare(-1), ContainsSubstring("declared length is -1"));
+}
+
 TEST_CASE("sequences: wrong lengths, starts and ids are refused by their numbers") {
   CHECK_THROWS_WITH((fw::sequences{2, -3}), ContainsSubstring("length -3 of sequence 1"));
   CHECK_THROWS_AS(fw::sequences::equal(-1, 2), fw::argument_error);

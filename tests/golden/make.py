@@ -135,13 +135,17 @@ def model_logits(p, shape, tokens, lengths):
             return rms_norm(x, p[path + ".gain"])
         return layer_norm(x, p[path + ".gain"], p[path + ".bias"])
 
+    def placed(x):
+        return x if "position.table" in p else rotate(x, shape["heads"], positions, "half")
+
     positions = positions_of(lengths)
     x = p["embedding.table"][tokens]
+    x = x + p["position.table"][positions] if "position.table" in p else x
     for i in range(shape["depth"]):
         layer = f"layers.{i}."
         u = norm(x, layer + "norm1")
-        q = rotate(project(u, layer + "mixer.query"), shape["heads"], positions, "half")
-        k = rotate(project(u, layer + "mixer.key"), shape["heads"], positions, "half")
+        q = placed(project(u, layer + "mixer.query"))
+        k = placed(project(u, layer + "mixer.key"))
         v = project(u, layer + "mixer.value")
         mixed, _ = attention(q, k, v, lengths, shape["heads"], shape["heads"], causal=True)
         x = x + project(mixed, layer + "mixer.output")
@@ -158,6 +162,7 @@ def model_logits(p, shape, tokens, lengths):
 def model_parameters(shape, random):
     width, hidden, vocab = shape["width"], shape["hidden"], shape["vocab"]
     sizes = {"embedding.table": (vocab, width)}
+    sizes |= {"position.table": (shape["positions"], width)} if "positions" in shape else {}
     projections = [("mixer.query", width, width), ("mixer.key", width, width), ("mixer.value", width, width)]
     projections += [("mixer.output", width, width)]
     projections += [("feedforward.gate", width, hidden)] if shape["feedforward"] == "gated_silu" else []
@@ -183,7 +188,7 @@ def model_parameters(shape, random):
             return 1 + 0.1 * noise
         if path.endswith(".bias"):
             return 0.1 * noise
-        return noise * (0.4 if path == "embedding.table" else 1 / math.sqrt(size[0]))
+        return noise * (0.4 if path.endswith(".table") else 1 / math.sqrt(size[0]))
 
     return {path: start(path, size) for path, size in sizes.items()}
 
@@ -555,3 +560,9 @@ if __name__ == "__main__":
         """vocab 31, width 24, depth 2, heads 3 (key width 8), hidden 40: layer_norm (1e-5) with bias, causal attention, rope
         half base 10000, gelu mlp, biases in every linear, head tied to the embedding; the gradient is clipped to a global
         norm of 0.5, g min(1, 0.5 / |g|), before each step.""")
+    make_tiny_gpt(
+        "tiny_gpt2_learned", 11, sizes | {"depth": 1, "positions": 18, "norm": "layer_norm", "feedforward": "gelu", "tied": True,
+                                          "biases": False}, None,
+        """vocab 31, width 24, depth 1, heads 3 (key width 8), hidden 40: layer_norm (1e-5) with bias, a learned table of 18
+        positions added to the embeddings, causal attention, gelu mlp, no biases in linears (without rope a key's bias has no
+        gradient but rounding, which AdamW would follow), head tied to the embedding.""")

@@ -20,6 +20,11 @@ using gated =
 /// tiny_gpt2: tied head, biases everywhere.
 using plain =
     fw::language_model<double, fw::block<double, fw::pre_norm<fw::layer_norm>, attention, fw::mlp<double, fw::gelu>>>;
+/// tiny_gpt2_learned: tied head, no biases, learned positions in the place of rotary ones.
+using placed =
+    fw::language_model<double, fw::learned<double>,
+                       fw::block<double, fw::pre_norm<fw::layer_norm>, fw::attention<double, fw::causal>,
+                                 fw::mlp<double, fw::gelu>>>;
 
 constexpr fw::adamw all_decayed{
     .rate = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1, .decays = fw::adamw::decayed::all};
@@ -34,17 +39,18 @@ struct batch {
 };
 
 /// A model with the parameters whose names in the file begin with `prefix`: the same paths, no more and no fewer.
-template <class Model>
-Model loaded(const golden::file& file, const std::string& prefix, fw::biases bias, fw::tying head) {
+template <class Model, class... Value>
+Model loaded(const golden::file& file, const std::string& prefix, fw::biases bias, fw::tying head, Index depth = 2,
+             const Value&... value) {
   fw::rng random{1};
-  auto model =
-      Model::make({.vocab = 31, .width = 24, .depth = 2, .heads = 3, .hidden = 40, .bias = bias, .head = head}, random);
+  auto model = Model::make(
+      {.vocab = 31, .width = 24, .depth = depth, .heads = 3, .hidden = 40, .bias = bias, .head = head}, random, value...);
   Index parameters = 0;
   fw::for_each_named_parameter(model, [&](const std::string& path, auto& p) {
-    const auto value = file[prefix + path];
+    const auto stored = file[prefix + path];
     INFO(path);
-    REQUIRE(fw::shape_text(value) == fw::shape_text(p));
-    eigen(p.value()) = eigen(value);
+    REQUIRE(fw::shape_text(stored) == fw::shape_text(p));
+    eigen(p.value()) = eigen(stored);
     ++parameters;
   });
   REQUIRE(parameters == file.count(prefix));
@@ -55,6 +61,9 @@ gated load_gated(const golden::file& file, const std::string& prefix) {
 }
 plain load_plain(const golden::file& file, const std::string& prefix) {
   return loaded<plain>(file, prefix, fw::biases::all, fw::tying::tied);
+}
+placed load_placed(const golden::file& file, const std::string& prefix) {
+  return loaded<placed>(file, prefix, fw::biases::none, fw::tying::tied, 1, fw::learned<double>{.longest = 18});
 }
 
 template <class Model>
@@ -129,6 +138,14 @@ TEST_CASE("ten clipped AdamW steps of a tied model are PyTorch's, and so is what
   auto model = load_plain(file, "initial.");
   check_training(file, file, model, fw::optimizer(fw::otherwise(all_decayed)),
                  [](auto& m) { fw::clip_by_global_norm(m, 0.5); });
+  check_greedy(file, model);
+}
+
+TEST_CASE("a model with learned positions has PyTorch's scores and gradients, trains to its numbers and generates its tokens") {
+  const golden::file file("tiny_gpt2_learned");
+  check_one_step(file, load_placed(file, "initial."));
+  auto model = load_placed(file, "initial.");
+  check_training(file, file, model, fw::optimizer(fw::otherwise(all_decayed)), unclipped);
   check_greedy(file, model);
 }
 

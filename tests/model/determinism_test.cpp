@@ -68,6 +68,8 @@ TEST_CASE("a sequence has the same logits alone and in a ragged batch", "[D3]") 
   };
   check(make_gated<float>());
   check(make_plain<float>());
+  check(make_placed<float>(fw::sinusoidal{}));
+  check(make_placed<float>(fw::learned<float>{}));
 }
 
 TEST_CASE("prefill in any split, then steps, equals the full forward on a batch of three unequal lengths", "[D4]") {
@@ -104,6 +106,8 @@ TEST_CASE("prefill in any split, then steps, equals the full forward on a batch 
   };
   check(make_gated<float>());
   check(make_plain<float>());
+  check(make_placed<float>(fw::sinusoidal{}));
+  check(make_placed<float>(fw::learned<float>{}));
 }
 
 TEST_CASE("a state that is full throws and names the remedy") {

@@ -19,6 +19,8 @@ TEST_CASE("every gradient of a whole model is right, at two shapes, one with a s
   };
   check(make_gated<double>(), {5, 1, 3});
   check(make_plain<double>(), {7});
+  check(make_placed<double>(fw::sinusoidal{}), {4, 1, 3});
+  check(make_placed<double>(fw::learned<double>{.longest = 9}), {4, 1, 3});
 }
 
 TEST_CASE("training lowers the loss to near zero on a batch that repeats") {

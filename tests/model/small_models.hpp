@@ -29,6 +29,17 @@ plain<S> make_plain(std::uint64_t seed = 3) {
   return plain<S>::make({.vocab = 31, .width = 24, .depth = 2, .heads = 3, .bias = fw::biases::all, .head = fw::tying::tied}, random);
 }
 
+/// GPT-2's kind: absolute positions for the model, none in attention.
+template <class S, class Position>
+using placed = fw::language_model<
+    S, Position, fw::block<S, fw::pre_norm<fw::layer_norm>, fw::attention<S, fw::causal>, fw::mlp<S, fw::gelu>>>;
+template <class S, class Position>
+placed<S, Position> make_placed(const Position& position, std::uint64_t seed = 3) {
+  fw::rng random{seed};
+  return placed<S, Position>::make(
+      {.vocab = 31, .width = 24, .depth = 2, .heads = 3, .bias = fw::biases::all, .head = fw::tying::tied}, random, position);
+}
+
 inline std::vector<Index> ids(Index count, Index vocab, std::uint64_t seed) {
   fw::rng random{seed};
   std::vector<Index> r;

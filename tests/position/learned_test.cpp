@@ -28,7 +28,10 @@ TEST_CASE("learned adds the row of each position, and its table starts as N(0, 0
   const auto p = make<double>(400, 50);
   CHECK(p.table.kind() == fw::role::table);
   double sum = 0, squares = 0;
-  for (Index i = 0; i < p.table.size(); ++i) sum += p.table.value().data()[i], squares += std::pow(p.table.value().data()[i], 2);
+  for (Index i = 0; i < p.table.size(); ++i) {
+    sum += p.table.value().data()[i];
+    squares += std::pow(p.table.value().data()[i], 2);
+  }
   CHECK(std::abs(sum / 20000) <= 0.02 * 4 / std::sqrt(20000));
   CHECK(std::sqrt(squares / 20000) == Approx(0.02).epsilon(0.02));
 
@@ -49,7 +52,8 @@ TEST_CASE("learned: the table's gradient sums over the sequences that reach a po
   rows.starts(std::vector<Index>{0, 0, 2});
   const auto objective = [&] {
     fw::tape<double> t;
-    const auto loss = fw::sum(fw::multiply(p.embed(t.input(fw::matrix<double>(x), rows)), t.constant(fw::matrix<double>(weight), rows)));
+    const auto y = p.embed(t.input(fw::matrix<double>(x), rows));
+    const auto loss = fw::sum(fw::multiply(y, t.constant(fw::matrix<double>(weight), rows)));
     t.backward(loss);
     return loss.item();
   };

@@ -4,7 +4,7 @@
 #include <formwork/layer/embedding.hpp>
 #include <formwork/model/stack.hpp>
 
-#include <tuple>
+#include <span>
 #include <type_traits>
 
 namespace formwork::inline FORMWORK_ABI {

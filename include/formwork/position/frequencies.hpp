@@ -16,7 +16,7 @@ struct frequency_site {
   double extension = 1;       ///< how many times longer than in training sequences are to be
   Index length = 0;           ///< declared for the call or the state; 0: none
   Index training_length = 0;  ///< 0: not said
-  double exponent = 1;
+  double exponent = 0.625;    ///< of ntk_mixed
 
   double pairs() const { return static_cast<double>(rotated_width) / 2; }
 };
