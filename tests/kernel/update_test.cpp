@@ -93,6 +93,35 @@ TEMPLATE_TEST_CASE("updates are as accurate as naive loops at sizes around the l
     }
 }
 
+TEMPLATE_TEST_CASE("momentum_update sums or averages gradients and looks ahead where asked, in any memory", "", float, double) {
+  using S = TestType;
+  for (const auto form : {fw::momentum_form::heavy_ball, fw::momentum_form::nesterov})
+    for (const double share : {1.0, 0.05}) {
+      CAPTURE(share);
+      const auto s = make<S>(7, 33, 8);
+      const fw::momentum_numbers with{.momentum = 0.95, .share = share, .form = form};
+      auto m = s.first, direction = s.value;
+      fw::momentum_update<S>(m, direction, s.gradient, with);
+      const auto naive = [&]<class T>(T) {
+        auto all = std::pair(as<T>(s.first), as<T>(s.value));
+        for (Index i = 0; i < s.first.size(); ++i) {
+          const T g = T(share) * T(s.gradient.data()[i]), sum = T(0.95) * all.first.data()[i] + g;
+          all.first.data()[i] = sum;
+          all.second.data()[i] = form == fw::momentum_form::nesterov ? g + T(0.95) * sum : sum;
+        }
+        return all;
+      };
+      const auto loop = naive(S(0));
+      const auto exact = naive(0.0);
+      check_accuracy("momentum", m, loop.first, exact.first, 2);
+      check_accuracy("direction", direction, loop.second, exact.second, 2);
+      shifted<S> moved(s.first, 3, 2), into(s.value, 1, 5), gradient(s.gradient, 2, 1);
+      fw::momentum_update<S>(moved.view(), into.view(), gradient.view(), with);
+      CHECK(same_bits(moved.copy(), m));
+      CHECK(same_bits(into.copy(), direction));
+    }
+}
+
 TEST_CASE("adamw_update in float keeps a small weight decay that 1 - rate decay would round by 1 %") {
   const fw::adamw_numbers n{.rate = 1e-4, .weight_decay = .05, .step = 1};
   fw::matrix<float> p(1, 1, 1.5f), m(1, 1, 0.0f), v(1, 1, 0.0f), g(1, 1, 0.0f);
