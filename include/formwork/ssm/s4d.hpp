@@ -31,8 +31,8 @@ struct log_uniform_step {
 ///           s4d_real state_width real ones); steps and D (1 × width); the linear layer's halves (width × width).
 /// Numerics  A = -exp(log_a_real) + i a_imag stays stable. Discretised in double at every call; then kernel/scan.hpp, whose
 ///           incremental form gives the bits of the parallel one.
-/// Cost      per token 5 state_width operations a channel forward, 13 backward (a multiply-add counts two: twice that), and 4
-///           width² for the linear layer; the tables of kernel/scan_tables.hpp once a call, or once a state.
+/// Cost      per token about 2 state_width multiply-adds a channel forward and 5 backward, 2 width² for the linear layer and
+///           4 backward; discretisation and tables (kernel/scan_tables.hpp) once a call, or once a state.
 /// Throws    argument_error for a state_width that does not suit the modes, a wrong width, or another number of sequences.
 /// Source    Gu et al., 2206.11893; C ~ CN(0, 1), D ~ N(0, 1), steps log-uniform in [1e-3, 1e-1] as published.
 /// Differs   B is 1, as only its product with C matters. A and the steps have role::dynamics (published: rate 1e-3, no decay);
