@@ -68,7 +68,7 @@ inline fw::byte_text long_text_of(const long_context_settings& s) {
 }
 
 inline void make_quick(long_context_settings& s) {
-  s.steps = std::min<Index>(s.steps, 20), s.tests = std::min<Index>(s.tests, 16), s.trainings = 1;
+  s.steps = std::min<Index>(s.steps, 20), s.tests = std::min<Index>(s.tests, 8), s.trainings = 1;
 }
 
 inline void print_setting(const long_context_settings& s, const fw::byte_text& text) {
