@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <utility>
 
 namespace formwork::inline FORMWORK_ABI {
@@ -67,9 +68,7 @@ struct s4d {
   static s4d make(const builder& b, const Value&... given) {
     modes_type modes = {};
     step_type step = {};
-    discretisation_type discretisation = {};
-    activation_type activation = {};
-    (assign_value(given, modes, step, discretisation, activation), ...);
+    (assign_value(given, modes, step), ...);
     const Index width = b.sizes.width, numbers = b.sizes.state_width;
     constexpr bool pairs = modes_type::kind == poles::conjugate_pairs;
     require(numbers > 0 && (!pairs || numbers % 2 == 0), "s4d: state_width is ", numbers, "; needs > 0",
@@ -96,8 +95,7 @@ struct s4d {
     m.log_step = {std::move(steps), role::dynamics};
     m.d = b.normal<S>(1, width, 1.0, role::gain);
     m.output = gated_output<S, activation_type>::make(b, width);
-    m.discretisation = discretisation;
-    m.activation = activation;
+    fill_slots(m, given...);
     return m;
   }
 
@@ -146,6 +144,10 @@ struct s4d {
     return {std::move(tables), std::move(seen)};
   }
 
+  template <class M>
+  static auto slots(M& m) {
+    return std::tie(m.discretisation, m.activation);
+  }
   template <class M>
   static auto fields(M& m) {
     return formwork::fields("log_a_real", m.log_a_real, "a_imag", m.a_imag, "c_real", m.c_real, "c_imag", m.c_imag, "log_step",

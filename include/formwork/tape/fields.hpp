@@ -59,14 +59,14 @@ concept either_module = requires(const T& t) { t.valueless_by_exception(); };
 /// Calls f(member) for what a module directly consists of.
 template <class T, class F>
 void for_each_member(T& t, F&& f) {
-  using plain = std::remove_cv_t<T>;
+  using module_type = std::remove_cv_t<T>;
   if constexpr (has_fields<T>) {
-    std::apply([&](auto... member) { (f(member.value), ...); }, plain::fields(t));
+    std::apply([&](auto... member) { (f(member.value), ...); }, module_type::fields(t));
   } else if constexpr (either_module<T>) {
     std::visit(f, t);
   } else if constexpr (range_of_modules<T>) {
     for (auto& m : t) f(m);
-  } else if constexpr (requires { std::tuple_size<plain>::value; }) {
+  } else if constexpr (requires { std::tuple_size<module_type>::value; }) {
     std::apply([&](auto&... m) { (f(m), ...); }, t);
   } else {
     static_assert(sizeof(T) == 0,
@@ -88,13 +88,13 @@ void for_each_parameter(T& t, F&& f) {
 /// The same with the path of each parameter: "layers.0.mixer.query.weight".
 template <class T, class F>
 void for_each_named_parameter(T& t, F&& f, const std::string& path = "") {
-  using plain = std::remove_cv_t<T>;
+  using module_type = std::remove_cv_t<T>;
   const auto below = [&](std::string_view name) { return path.empty() ? std::string(name) : path + "." + std::string(name); };
-  if constexpr (is_parameter<plain>::value) {
+  if constexpr (is_parameter<module_type>::value) {
     if (t) f(path, t);
   } else if constexpr (has_fields<T>) {
     std::apply([&](auto... member) { (for_each_named_parameter(member.value, f, below(member.name)), ...); },
-               plain::fields(t));
+               module_type::fields(t));
   } else if constexpr (either_module<T>) {
     std::visit([&](auto& m) { for_each_named_parameter(m, f, path); }, t);
   } else if constexpr (range_of_modules<T>) {
