@@ -98,7 +98,7 @@ TEST_CASE("linear attention: without a rotary position a state takes the same me
 TEST_CASE("linear attention: sizes and shapes that do not fit are refused with a remedy") {
   fw::rng random{1};
   CHECK_THROWS_WITH(plain<float>::make(fw::builder{.sizes = {.width = 24, .heads = 5}, .random = random}),
-                    ContainsSubstring("linear_attention: width 24 is not divisible by heads 5"));
+                    ContainsSubstring("attention: width 24 is not divisible by heads 5"));
   CHECK_THROWS_WITH(plain<float>::make(fw::builder{.sizes = {.width = 24, .heads = 4, .key_heads = 3}, .random = random}),
                     ContainsSubstring("heads 4 is not divisible by key_heads 3"));
   const auto a = plain<float>::make(fw::builder{.sizes = equal, .random = random});
