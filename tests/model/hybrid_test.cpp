@@ -1,25 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Attention and linear attention in turn: one stack, one state, one set of promises.
+#include <algorithm>
+
 #include "model/small_models.hpp"
 #include "support/catch.hpp"
 
 using namespace small;
 
 namespace {
-
-template <class S>
-using softmax_layer = fw::block<S, attention<S>, fw::gated_mlp<S, fw::silu>>;
-template <class S>
-using linear_layer =
-    fw::block<S, fw::linear_attention<S, fw::causal, fw::elu_plus_one, fw::rope<>>, fw::gated_mlp<S, fw::silu>>;
-template <class S>
-using hybrid = fw::language_model<S, softmax_layer<S>, linear_layer<S>>;
-
-template <class S>
-hybrid<S> make_hybrid() {
-  fw::rng random{3};
-  return hybrid<S>::make({.vocab = 31, .width = 24, .depth = 3, .heads = 3, .hidden = 40, .pattern = {1, 0, 1}}, random);
-}
 
 template <class S>
 fw::matrix<S> full_forward(const hybrid<S>& model, const fw::tokens& x) {
