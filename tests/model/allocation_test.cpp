@@ -44,12 +44,7 @@ TEST_CASE("a training step makes no heap allocation after one of the largest sha
   const auto check = [](auto model, int threads) {
     const int kept = fw::threads();
     fw::threads(threads);
-<<<<<<< HEAD
-    auto model = make_gated<float>();
     auto optimizer = fw::optimizer(fw::when(fw::role::matrix, fw::muon{}), fw::otherwise(fw::adamw{}));
-=======
-    auto optimizer = fw::optimizer(fw::otherwise(fw::adamw{}));
->>>>>>> linear
     fw::tape<float> tape{{.seed = 5}};
     const auto large = batch_of({40, 1, 70}, 31, 1), small_batch = batch_of({9, 30}, 31, 2);
     const auto large_targets = ids(111, 31, 3), small_targets = ids(39, 31, 4);

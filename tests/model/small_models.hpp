@@ -34,7 +34,6 @@ plain<S> make_plain(std::uint64_t seed = 3) {
   return plain<S>::make({.vocab = 31, .width = 24, .depth = 2, .heads = 3, .bias = fw::biases::all, .head = fw::tying::tied}, random);
 }
 
-<<<<<<< HEAD
 /// GPT-2's kind: absolute positions for the model, none in attention.
 template <class S, class Position>
 using placed = fw::language_model<
@@ -44,12 +43,12 @@ placed<S, Position> make_placed(const Position& position, std::uint64_t seed = 3
   fw::rng random{seed};
   return placed<S, Position>::make(
       {.vocab = 31, .width = 24, .depth = 2, .heads = 3, .bias = fw::biases::all, .head = fw::tying::tied}, random, position);
-=======
+}
+
 template <class S>
 hybrid<S> make_hybrid(std::uint64_t seed = 3) {
   fw::rng random{seed};
   return hybrid<S>::make({.vocab = 31, .width = 24, .depth = 3, .heads = 3, .hidden = 40, .pattern = {1, 0, 1}}, random);
->>>>>>> linear
 }
 
 inline std::vector<Index> ids(Index count, Index vocab, std::uint64_t seed) {
