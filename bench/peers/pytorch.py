@@ -236,9 +236,13 @@ def s4d(backward, length, batch=4, channels=256, modes=32):
         spectrum = torch.fft.rfft(kernel, n=2 * length) * torch.fft.rfft(u, n=2 * length)
         return torch.fft.irfft(spectrum, n=2 * length)[..., :length] + d[:, None] * u
 
+    # The operations of the chunked form, as bench/ssm/s4d_bench.cpp counts them.
+    chunk, carry = 16, 2 * modes
+    operations = 2 * (2 * carry + 2 * carry / chunk + (chunk + 1) / 2)
     if backward:
-        return {"tokens": batch * length}, lambda: torch.autograd.grad(forward(), leaves, dy)
-    return {"tokens": batch * length}, forward
+        operations += 2 * (5 * carry + 6 * carry / chunk + chunk + 1)
+    work = {"flops": operations * batch * length * channels, "tokens": batch * length}
+    return work, (lambda: torch.autograd.grad(forward(), leaves, dy)) if backward else forward
 
 
 def newton_schulz(x):
