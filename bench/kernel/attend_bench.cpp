@@ -160,6 +160,10 @@ void bench::rows() {
       return key_heads == 8 ? std::function<void()>(backward(longer, shape, plain)) : backward(longer, shape, chosen);
     });
   }
+  const fw::attend_policies scaled{fw::causal{}, fw::log_n{}, fw::plain{}, fw::softmax{}, fw::independent{}};
+  bench::row("attend/forward/causal/log_n:8/n:2048/d:64", {.flops = 4 * flops(8, 64)}, [=] {
+    return forward(2048, {8, 8, 64, 64}, scaled);
+  });
   bench::row("attend/forward/causal/softcap/n:1024/d:64", {.flops = flops(1, 64)}, [=] {
     return forward(n, {1, 1, 64, 64}, policies<fw::causal, fw::softcap>());
   });
