@@ -75,7 +75,7 @@ FORMWORK_INLINE void in_lane_tiles(Index rows, Index cols, F f) {
   };
   Index i = 0;
   for (; i + tile_rows <= rows; i += tile_rows) strip(std::integral_constant<int, tile_rows>(), i);
-  for (; i < rows; ++i) strip(std::integral_constant<int, 1>(), i);
+  for (Index left = rows - i; left > 0; --left, ++i) strip(std::integral_constant<int, 1>(), i);
 }
 
 /// c = a bᵀ, or c += a bᵀ, in every lane.
