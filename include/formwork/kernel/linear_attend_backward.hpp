@@ -238,8 +238,8 @@ struct linear_attend_backward_head {
 ///           it sees, a key's only on the queries that see it, NaN or not. Error ≤ 3 × the float recurrence's + 4 eps of the
 ///           parts a gradient is the sum of.
 /// Cost      10 key_width · head_width operations per token and head, and 49 (3 key_width + 2 head_width) within the chunk: S
-///           is formed again. Memory for the sums in front of every chunk: key_width (head_width + 1) / 48 numbers per token and
-///           key head of the sequences that threads are at.
+///           is formed again. Memory for the sums in front of every chunk: key_width (head_width + 1) / 48 numbers a token
+///           and key head, of the sequences that threads are at.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Katharopoulos et al., 2006.16236, section 3.3.1, by chunks.
 template <real S, class Policies>

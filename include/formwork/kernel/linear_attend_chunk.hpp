@@ -222,8 +222,8 @@ struct scratch_layout {
   }
 };
 
-/// The key heads of a sequence that one task takes: all of them if there are sequences enough for the threads, as the heads of a
-/// row share pages of memory.
+/// The key heads of a sequence that one task takes: all of them if there are sequences enough for the threads, as the heads of
+/// a row share pages of memory.
 inline Index heads_together(const sequences& batch, Index key_heads) {
   const Index tasks = threads() > 1 ? 2 * threads() : 1, count = std::max<Index>(batch.count(), 1);
   const Index groups = std::min(key_heads, (tasks + count - 1) / count);
