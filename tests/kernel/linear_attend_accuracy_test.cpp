@@ -104,7 +104,8 @@ TEST_CASE("the worked numbers of elu + 1: over all keys, causal, the sums at the
   fw::linear_attend_state<double> state(1, chunk.shape);
   fw::matrix<double> out(fw::linear_chunk, 2);
   fw::linear_attend_forward<double>(out, chunk.q, chunk.k, chunk.v, state, chunk.batch, linear());
-  const auto carry = state.carry(0, 0);
+  fw::scratch_layout<double> seen{state.carries(0)};
+  const fw::linear_carry<double> carry(seen, chunk.shape);
   const std::vector<double> sums{15, 20, 12.83939721, 18.20727665, 17, 22}, key_sum{5, 5.36787944, 5};
   for (Index f = 0; f < 3; ++f) {
     const auto at = static_cast<std::size_t>(f);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <formwork/core/parallel.hpp>
 #include <formwork/kernel/linear_attend_chunk.hpp>
 
 namespace formwork::inline FORMWORK_ABI {
@@ -34,7 +33,6 @@ struct linear_attend_backward_head {
     S *k, *k_t, *k_slope, *dk, *v, *v_t, *dv;
     S *key_sums;                                      // z behind each key
     S *scores, *dscores;
-    S *later, *later_t, *later_q;                     // T, and Σ dz φq
 
     workspace(scratch_layout<S>& room, head_shape shape) {
       const Index key = padded<S>(shape.key_width), value = padded<S>(shape.head_width), chunk = linear_chunk;
@@ -42,37 +40,56 @@ struct linear_attend_backward_head {
       for (S** one : {&dsums, &v, &dv}) *one = room.take(chunk * value);
       for (S** one : {&scores, &dscores}) *one = room.take(chunk * chunk);
       k_t = room.take(shape.key_width * chunk), v_t = room.take(shape.head_width * chunk);
-      later = room.take(shape.key_width * value), later_t = room.take(shape.head_width * key), later_q = room.take(key);
     }
   } work;
-  S* fronts;  ///< what is in front of each chunk, or of all: Sᵀ (head_width × padded key_width), then z
+
+  /// What goes from chunk to chunk.
+  struct sums {
+    S* fronts;                     // Sᵀ (head_width × padded key_width) and z in front of each chunk, or of the sequence
+    S *later, *later_t, *later_q;  // T, and Σ dz φq
+
+    sums(scratch_layout<S>& room, head_shape shape, Index length) {
+      const Index key = padded<S>(shape.key_width), value = padded<S>(shape.head_width);
+      fronts = room.take((shape.head_width + 1) * key * (causal ? chunks_in(length) : 1));
+      later = room.take(shape.key_width * value), later_t = room.take(shape.head_width * key), later_q = room.take(key);
+    }
+  } carry;
 
   static Index chunks_in(Index length) { return (length + linear_chunk - 1) / linear_chunk; }
-  static Index fronts_size(head_shape shape, Index length) {
-    return (shape.head_width + 1) * padded<S>(shape.key_width) * (causal ? chunks_in(length) : 1);
+
+  void begin() {
+    std::fill_n(carry.fronts, front_size(), S(0));
+    std::fill_n(carry.later, shape.key_width * value_stride(), S(0));
+    std::fill_n(carry.later_t, shape.head_width * key_stride(), S(0));
+    std::fill_n(carry.later_q, key_stride(), S(0));
   }
 
-  void run() {
-    const Index chunks = chunks_in(rows.size());
-    form_fronts(chunks);
-    std::fill_n(work.later, shape.key_width * value_stride(), S(0));
-    std::fill_n(work.later_t, shape.head_width * key_stride(), S(0));
-    std::fill_n(work.later_q, key_stride(), S(0));
-    if constexpr (causal) {
-      for (Index c = chunks - 1; c >= 0; --c) {
-        begin_keys(c);
-        each_head(c);
-        turn_later();
-        finish_keys(c);
-      }
-    } else {
-      for (Index c = 0; c < chunks; ++c) each_head(c);
-      turn_later();
-      for (Index c = 0; c < chunks; ++c) {
-        begin_keys(c);
-        finish_keys(c);
-      }
-    }
+  /// First pass: the front of the chunk behind c, or more of the whole sequence's.
+  void form_front(Index c) {
+    const Index to = causal ? c + 1 : c;
+    if (to == chunks_in(rows.size())) return;
+    if constexpr (causal) std::copy_n(sums_t(c), front_size(), sums_t(to));
+    take_keys(c, nullptr, key_sum(to));
+    chunk_product(sums_t(to), key_stride(), shape.head_width, key_stride(), start::continued, part(c).size(),
+                  as_columns<S>(work.v, value_stride()), work.k, key_stride());
+  }
+
+  /// Second pass of the causal form.
+  void walk_back(Index c) {
+    begin_keys(c);
+    each_head(c);
+    turn_later();
+    finish_keys(c);
+  }
+  /// That of the full form: first all queries, then all keys.
+  void each_head(Index c) {
+    const Index group = shape.heads / shape.key_heads;
+    for (Index head = key_head * group; head < (key_head + 1) * group; ++head) take_queries(c, head);
+  }
+  void all_keys(Index c) {
+    if (c == 0) turn_later();
+    begin_keys(c);
+    finish_keys(c);
   }
 
  private:
@@ -80,17 +97,15 @@ struct linear_attend_backward_head {
   Index value_stride() const { return padded<S>(shape.head_width); }
   index_range part(Index c) const { return index_range{c * linear_chunk, (c + 1) * linear_chunk}.clipped({0, rows.size()}); }
   index_range rows_of(Index c) const { return {rows.first + part(c).first, rows.first + part(c).last}; }
-  S* sums_t(Index c) const { return fronts + (causal ? c : 0) * (shape.head_width + 1) * key_stride(); }
+  Index front_size() const { return (shape.head_width + 1) * key_stride(); }
+  S* sums_t(Index c) const { return carry.fronts + (causal ? c : 0) * front_size(); }
   S* key_sum(Index c) const { return sums_t(c) + shape.head_width * key_stride(); }
-
-  /// Where the rows of the next chunk are; the second pass of the causal form walks back.
-  static constexpr Index ahead = causal ? -linear_chunk : linear_chunk;
 
   /// Features of a chunk's rows of one head, and in the second pass their slopes.
   void take_features(S* to, S* slopes, view<const S> x, Index c, Index head) const {
     const view<const S> from = head_of(x, rows_of(c), head, shape.key_width);
     for (Index i = 0; i < from.rows(); ++i) {
-      fetch_row(from, i + (slopes ? ahead : linear_chunk));
+      fetch_next(from, i);
       for (Index j = 0; j < from.cols(); j += lanes<S>) {
         const Index count = from.cols() - j, at = i * key_stride() + j;
         const pack<S> number = pack<S>::load(from.row(i) + j, count);
@@ -104,26 +119,14 @@ struct linear_attend_backward_head {
       }
     }
   }
-  void take_keys(Index c, S* slopes, S* key_sum) {
+  void take_keys(Index c, S* slopes, S* sum_before) {
     take_features(work.k, slopes, k, c, key_head);
-    running_sums(work.key_sums, key_sum, part(c).size(), key_stride(), work.k);
+    running_sums(work.key_sums, sum_before, part(c).size(), key_stride(), work.k);
     turn(work.k, c, direction::forward);
-    copy_rows<S>(work.v, value_stride(), head_of(v, rows_of(c), key_head, shape.head_width), slopes ? ahead : linear_chunk);
+    copy_rows<S>(work.v, value_stride(), head_of(v, rows_of(c), key_head, shape.head_width));
   }
   void turn(S* x, Index c, direction way) const {
     policies.template turned<S>({x, part(c).size(), shape.key_width, key_stride()}, position + part(c).first, way);
-  }
-
-  void form_fronts(Index chunks) {
-    const Index size = (shape.head_width + 1) * key_stride();
-    std::fill_n(fronts, size, S(0));
-    for (Index c = 0; c < chunks - causal; ++c) {
-      const Index to = c + causal;
-      if (causal) std::copy_n(sums_t(c), size, sums_t(to));
-      take_keys(c, nullptr, key_sum(to));
-      chunk_product(sums_t(to), key_stride(), shape.head_width, key_stride(), start::continued, part(c).size(),
-                    as_columns<S>(work.v, value_stride()), work.k, key_stride());
-    }
   }
 
   /// A chunk's keys, and their gradients from the queries behind it.
@@ -136,14 +139,9 @@ struct linear_attend_backward_head {
       std::fill_n(work.q_weighted, keys * key_stride(), S(0));
     }
     chunk_product(work.dk, key_stride(), keys, key_stride(), start::fresh, shape.head_width, as_rows<S>(work.v, value_stride()),
-                  work.later_t, key_stride());
+                  carry.later_t, key_stride());
     chunk_product(work.dv, value_stride(), keys, value_stride(), start::fresh, shape.key_width,
-                  as_rows<S>(work.k, key_stride()), work.later, value_stride());
-  }
-
-  void each_head(Index c) {
-    const Index group = shape.heads / shape.key_heads;
-    for (Index head = key_head * group; head < (key_head + 1) * group; ++head) take_queries(c, head);
+                  as_rows<S>(work.k, key_stride()), carry.later, value_stride());
   }
 
   void take_queries(Index c, Index head) {
@@ -152,14 +150,14 @@ struct linear_attend_backward_head {
     take_features(work.q, work.q_slope, q, c, head);
     take_output_gradients(c, head, dz);
     for (Index i = 0; i < queries; ++i)
-      add_scaled(causal ? work.q_weighted + i * key_stride() : work.later_q, dz[i], work.q + i * key_stride());
+      add_scaled(causal ? work.q_weighted + i * key_stride() : carry.later_q, dz[i], work.q + i * key_stride());
     turn(work.q, c, direction::forward);
 
     chunk_product(work.dq, key_stride(), queries, key_stride(), start::fresh, shape.head_width,
                   as_rows<S>(work.dsums, value_stride()), sums_t(c), key_stride());
     if constexpr (causal) within_chunk(queries);
     if (!causal || c > 0)
-      chunk_product(work.later_t, key_stride(), shape.head_width, key_stride(), start::continued, queries,
+      chunk_product(carry.later_t, key_stride(), shape.head_width, key_stride(), start::continued, queries,
                     as_columns<S>(work.dsums, value_stride()), work.q, key_stride());
 
     turn(work.dq, c, direction::backward);
@@ -172,7 +170,7 @@ struct linear_attend_backward_head {
   void take_output_gradients(Index c, Index head, S* dz) {
     const auto g = head_of(dout, rows_of(c), head, shape.head_width), o = head_of(out, rows_of(c), head, shape.head_width);
     for (Index i = 0; i < g.rows(); ++i) {
-      fetch_row(g, i + ahead), fetch_row(o, i + ahead);
+      fetch_next(g, i), fetch_next(o, i);
       const pack<S> inverse(inverse_of(kept(rows_of(c).first + i, head)));
       pack<S> total(0);
       for (Index j = 0; j < g.cols(); j += lanes<S>) {
@@ -200,8 +198,8 @@ struct linear_attend_backward_head {
   void finish_keys(Index c) {
     turn(work.dk, c, direction::backward);
     for (Index i = part(c).size() - 1; i >= 0; --i) {
-      if constexpr (causal) add_scaled(work.later_q, S(1), work.q_weighted + i * key_stride());
-      add_scaled(work.dk + i * key_stride(), S(1), work.later_q);
+      if constexpr (causal) add_scaled(carry.later_q, S(1), work.q_weighted + i * key_stride());
+      add_scaled(work.dk + i * key_stride(), S(1), carry.later_q);
     }
     deliver(head_of(dk, rows_of(c), key_head, shape.key_width), dk_start, work.dk, key_stride(), work.k_slope);
     deliver(head_of(dv, rows_of(c), key_head, shape.head_width), dv_start, work.dv, value_stride(), nullptr);
@@ -209,7 +207,7 @@ struct linear_attend_backward_head {
 
   /// T from its transpose, once a chunk's queries are in it.
   void turn_later() {
-    pack_panel_transposed<S>(work.later, value_stride(), {work.later_t, shape.head_width, shape.key_width, key_stride()});
+    pack_panel_transposed<S>(carry.later, value_stride(), {carry.later_t, shape.head_width, shape.key_width, key_stride()});
   }
 
   /// to += factor x, a row of features.
@@ -221,7 +219,7 @@ struct linear_attend_backward_head {
   /// to = or += slope · from.
   static void deliver(view<S> to, start how, const S* from, Index stride, const S* slopes) {
     for (Index i = 0; i < to.rows(); ++i) {
-      fetch_row(to, i + ahead);
+      fetch_next(to, i);
       for (Index j = 0; j < to.cols(); j += lanes<S>) {
         const Index count = to.cols() - j;
         pack<S> x = pack<S>::load(from + i * stride + j);
@@ -240,8 +238,8 @@ struct linear_attend_backward_head {
 ///           it sees, a key's only on the queries that see it, NaN or not. Error ≤ 3 × the float recurrence's + 4 eps of the
 ///           parts a gradient is the sum of.
 /// Cost      10 key_width · head_width operations per token and head, and 49 (3 key_width + 2 head_width) within the chunk: S
-///           is formed again. Per thread what is in front of every chunk of one head: key_width (head_width + 1) / 48 numbers a
-///           token.
+///           is formed again. Memory for the sums in front of every chunk: key_width (head_width + 1) / 48 numbers a token
+///           and key head, of the sequences that threads are at.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Katharopoulos et al., 2006.16236, section 3.3.1, by chunks.
 template <real S, class Policies>
@@ -251,27 +249,36 @@ void linear_attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> do
                             start dv_start = start::fresh) {
   check_linear_attend<S>("linear_attend_backward", out, kept, q, k, v, batch, shape);
   check_linear_attend<S>("linear_attend_backward", dout, kept, dq, dk, dv, batch, shape);
-  using head = linear_attend_backward_head<S, Policies>;
-  scratch_layout<S> measured;
-  typename head::workspace(measured, shape);
-  const Index size = measured.used, fronts_size = head::fronts_size(shape, batch.longest());
-  const scratch<S> rooms(threads() * size), fronts(threads() * fronts_size);
-  std::fill_n(rooms.data(), threads() * size, S(0));  // what is past a width stays 0
-  parallel_for(batch.count() * shape.key_heads, [&](Index task) {
-    const Index s = task / shape.key_heads;
-    if (batch.length(s) == 0) return;
-    scratch_layout<S> room{rooms.data() + thread_number() * size};
-    head{.policies = policies,
-         .shape = shape,
-         .key_head = task % shape.key_heads,
-         .rows = {batch.first(s), batch.first(s + 1)},
-         .position = batch.start(s),
-         .dq = dq, .dk = dk, .dv = dv,
-         .dq_start = dq_start, .dk_start = dk_start, .dv_start = dv_start,
-         .dout = dout, .out = out, .kept = kept, .q = q, .k = k, .v = v,
-         .work = {room, shape},
-         .fronts = fronts.data() + thread_number() * fronts_size}
-        .run();
+  using one_head = linear_attend_backward_head<S, Policies>;
+  scratch_layout<S> chunk, heads;
+  typename one_head::workspace(chunk, shape);
+  typename one_head::sums(heads, shape, batch.longest());
+  const Index carried = heads.used * heads_together(batch, shape.key_heads);
+  const scratch<S> rooms(threads() * chunk.used), sums(threads() * carried);
+  std::fill_n(rooms.data(), threads() * chunk.used, S(0));  // what is past a width stays 0
+  each_group_of_heads(batch, shape.key_heads, [&](Index s, index_range key_heads) {
+    scratch_layout<S> room{rooms.data() + thread_number() * chunk.used};
+    const typename one_head::workspace work(room, shape);
+    const index_range rows{batch.first(s), batch.first(s + 1)};
+    const auto every_head = [&](auto f) {
+      scratch_layout<S> carries{sums.data() + thread_number() * carried};
+      for (Index h = key_heads.first; h < key_heads.last; ++h) {
+        one_head head{.policies = policies, .shape = shape, .key_head = h, .rows = rows, .position = batch.start(s),
+                      .dq = dq, .dk = dk, .dv = dv, .dq_start = dq_start, .dk_start = dk_start, .dv_start = dv_start,
+                      .dout = dout, .out = out, .kept = kept, .q = q, .k = k, .v = v,
+                      .work = work, .carry = {carries, shape, rows.size()}};
+        f(head);
+      }
+    };
+    const Index chunks = one_head::chunks_in(rows.size());
+    every_head([](one_head& head) { head.begin(); });
+    for (Index c = 0; c < chunks; ++c) every_head([=](one_head& head) { head.form_front(c); });
+    if constexpr (one_head::causal) {
+      for (Index c = chunks - 1; c >= 0; --c) every_head([=](one_head& head) { head.walk_back(c); });
+    } else {
+      for (Index c = 0; c < chunks; ++c) every_head([=](one_head& head) { head.each_head(c); });
+      for (Index c = 0; c < chunks; ++c) every_head([=](one_head& head) { head.all_keys(c); });
+    }
   });
 }
 

@@ -4,6 +4,7 @@
 #include <formwork/contract/heads.hpp>
 #include <formwork/contract/mask.hpp>
 #include <formwork/contract/position.hpp>
+#include <formwork/core/parallel.hpp>
 #include <formwork/core/sequences.hpp>
 #include <formwork/kernel/panel.hpp>
 #include <formwork/kernel/tile.hpp>
@@ -161,19 +162,18 @@ void chunk_scores(S* c, Index rows, Index row, Index depth, left_operand<S> a, c
   }
 }
 
-/// Asks for row i: the rows of one head lie so far apart that the processor does not foresee the next one, so each asks for the
-/// one that a chunk later takes its place. Where there is none, nothing happens.
+/// Asks for row i of the next head: the rows of one head lie so far apart that the processor does not foresee the next one.
+/// Heads follow one another within a chunk. Where there is no next head, nothing happens.
 template <class S>
-FORMWORK_INLINE void fetch_row(view<S> x, Index i) {
-  for (Index j = 0; j < x.cols(); j += static_cast<Index>(alignment / sizeof(S))) __builtin_prefetch(x.row(i) + j);
+FORMWORK_INLINE void fetch_next(view<S> x, Index i) {
+  for (Index j = 0; j < x.cols(); j += static_cast<Index>(alignment / sizeof(S))) __builtin_prefetch(x.row(i) + x.cols() + j);
 }
 
-/// to(i, :) = f(x(i, :)) in rows of `stride` numbers, of which those past x's columns stay as they are. The next chunk's rows
-/// are `ahead` rows away.
+/// to(i, :) = f(x(i, :)) in rows of `stride` numbers, of which those past x's columns stay as they are.
 template <real S, class F>
-void transform_rows(S* to, Index stride, const_view<S> x, Index ahead, F f) {
+void transform_rows(S* to, Index stride, const_view<S> x, F f) {
   for (Index i = 0; i < x.rows(); ++i) {
-    fetch_row(x, i + ahead);
+    fetch_next(x, i);
     for (Index j = 0; j < x.cols(); j += lanes<S>) {
       const Index count = x.cols() - j;
       f(pack<S>::load(x.row(i) + j, count)).store(to + i * stride + j, count);
@@ -181,8 +181,8 @@ void transform_rows(S* to, Index stride, const_view<S> x, Index ahead, F f) {
   }
 }
 template <real S>
-void copy_rows(S* to, Index stride, const_view<S> x, Index ahead) {
-  transform_rows<S>(to, stride, x, ahead, [](pack<S> v) { return v; });
+void copy_rows(S* to, Index stride, const_view<S> x) {
+  transform_rows<S>(to, stride, x, [](pack<S> v) { return v; });
 }
 
 /// sums(i, :) = before + x(0, :) + ... + x(i, :); `before` becomes the last of them.
@@ -221,6 +221,23 @@ struct scratch_layout {
     return at;
   }
 };
+
+/// The key heads of a sequence that one task takes: all of them if there are sequences enough for the threads, as the heads of
+/// a row share pages of memory.
+inline Index heads_together(const sequences& batch, Index key_heads) {
+  const Index tasks = threads() > 1 ? 2 * threads() : 1, count = std::max<Index>(batch.count(), 1);
+  const Index groups = std::min(key_heads, (tasks + count - 1) / count);
+  return (key_heads + groups - 1) / groups;
+}
+/// f(s, key heads) for every sequence and group of its heads.
+template <class F>
+void each_group_of_heads(const sequences& batch, Index key_heads, F f) {
+  const Index together = heads_together(batch, key_heads), groups = (key_heads + together - 1) / together;
+  parallel_for(batch.count() * groups, [&](Index task) {
+    const Index s = task / groups, first = task % groups * together;
+    if (batch.length(s) > 0) f(s, index_range{first, std::min(first + together, key_heads)});
+  });
+}
 
 /// Columns of one head of some rows.
 template <class S>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <formwork/core/parallel.hpp>
 #include <formwork/kernel/linear_attend_chunk.hpp>
 
 namespace formwork::inline FORMWORK_ABI {
@@ -39,17 +38,15 @@ class linear_attend_state {
             " sequences, ", shape.key_heads, " key heads of width ", shape.key_width, ", values of width ", shape.head_width,
             "; needs all > 0");
     lengths_.assign(static_cast<std::size_t>(count), 0);
-    numbers_ = matrix<S>(count * shape.key_heads, linear_carry<S>::size(shape), S(0));
+    numbers_ = matrix<S>(count, shape.key_heads * linear_carry<S>::size(shape), S(0));
   }
 
   Index count() const { return static_cast<Index>(lengths_.size()); }
   Index length(Index sequence) const { return lengths_[static_cast<std::size_t>(sequence)]; }
   head_shape shape() const { return shape_; }
 
-  linear_carry<S> carry(Index sequence, Index key_head) {
-    scratch_layout<S> room{numbers_.row(sequence * shape_.key_heads + key_head)};
-    return {room, shape_};
-  }
+  /// Those of a sequence's key heads, one after another.
+  S* carries(Index sequence) { return numbers_.row(sequence); }
   /// Counts the batch's rows as seen.
   void grow(const sequences& batch) {
     for (Index s = 0; s < count(); ++s) lengths_[static_cast<std::size_t>(s)] += batch.length(s);
@@ -82,35 +79,24 @@ struct linear_attend_forward_head {
           sums(room.take(rows * padded<S>(shape.head_width))) {}
   } work;
 
-  /// Chunk by chunk; `seen` keys are in the carry.
-  void run(Index seen) {
-    each_part(seen, [&](index_range part, Index filled) {
-      take_keys(part, filled);
-      if constexpr (Policies::sums == key_sums::causal) each_head(part, filled);
-      if (filled + part.size() == linear_chunk || Policies::sums == key_sums::full) add_chunk(filled + part.size());
-    });
-    if constexpr (Policies::sums == key_sums::full)
-      each_part(seen, [&](index_range part, Index) { each_head(part, 0); });
+  /// The rows of a chunk that already holds `filled` keys.
+  void take_chunk(index_range part, Index filled) {
+    take_keys(part, filled);
+    if constexpr (Policies::sums == key_sums::causal) each_head(part, filled);
+    if (filled + part.size() == linear_chunk || Policies::sums == key_sums::full) add_chunk(filled + part.size());
+  }
+  void each_head(index_range part, Index filled) {
+    const Index group = shape.heads / shape.key_heads;
+    for (Index head = key_head * group; head < (key_head + 1) * group; ++head) take_queries(part, filled, head);
   }
 
  private:
   Index key_stride() const { return padded<S>(shape.key_width); }
   Index value_stride() const { return padded<S>(shape.head_width); }
 
-  /// f(rows, filled) for the rows of each chunk, which already holds `filled` keys.
-  template <class F>
-  void each_part(Index seen, F f) const {
-    for (Index r = rows.first; r < rows.last;) {
-      const Index filled = (seen + r - rows.first) % linear_chunk;
-      const index_range part{r, std::min(rows.last, r + linear_chunk - filled)};
-      f(part, filled);
-      r = part.last;
-    }
-  }
-
   /// Features of some rows of one head, not yet turned.
   void take_features(view<const S> x, index_range part, Index head) {
-    transform_rows<S>(work.features, key_stride(), head_of(x, part, head, shape.key_width), linear_chunk,
+    transform_rows<S>(work.features, key_stride(), head_of(x, part, head, shape.key_width),
                       [&](pack<S> numbers) { return policies.feature(numbers); });
   }
   view<S> turn_features(index_range part) {
@@ -123,19 +109,13 @@ struct linear_attend_forward_head {
     take_features(k, part, key_head);
     running_sums(work.key_sums, carry.key_sum, part.size(), key_stride(), work.features);
     pack_blocks_transposed<lanes<S>, S>(carry.keys + filled, linear_chunk, turn_features(part), 0);
-    copy_rows<S>(carry.values + filled * value_stride(), value_stride(), head_of(v, part, key_head, shape.head_width),
-                 linear_chunk);
+    copy_rows<S>(carry.values + filled * value_stride(), value_stride(), head_of(v, part, key_head, shape.head_width));
   }
 
   /// S += φ(K)ᵀ V of a chunk.
   void add_chunk(Index keys) {
     chunk_product(carry.sums, value_stride(), shape.key_width, value_stride(), start::continued, keys,
                   as_rows<S>(carry.keys, linear_chunk), carry.values, value_stride());
-  }
-
-  void each_head(index_range part, Index filled) {
-    const Index group = shape.heads / shape.key_heads;
-    for (Index head = key_head * group; head < (key_head + 1) * group; ++head) take_queries(part, filled, head);
   }
 
   /// o = (φ(Q) S + tril(φ(Q) φ(K)ᵀ) V) / (φ(Q) · z), the numerator one chain: features of S, then keys of the chunk.
@@ -158,7 +138,7 @@ struct linear_attend_forward_head {
 
     const view<S> to = head_of(out, part, head, shape.head_width);
     for (Index i = 0; i < part.size(); ++i) {
-      fetch_row(to, i + linear_chunk);
+      fetch_next(to, i);
       const pack<S> inverse(inverse_of(denominators[i]));
       for (Index j = 0; j < to.cols(); j += lanes<S>)
         (pack<S>::load(work.sums + i * value_stride() + j) * inverse).store(to.row(i) + j, to.cols() - j);
@@ -167,35 +147,42 @@ struct linear_attend_forward_head {
   }
 };
 
-/// Runs every key head of every sequence; carry_of(s, key_head, its thread's room) tells where its sums are.
-template <real S, class Policies, class Carry>
+/// Chunk by chunk, all heads of a task in each. carries(s, room) are those of the sequence's key heads; `seen(s)` keys are in
+/// them.
+template <real S, class Policies, class Carries, class Seen>
 void linear_attend_heads(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
-                         head_shape shape, const Policies& policies, Index carry_size, Carry&& carry_of) {
-  using head = linear_attend_forward_head<S, Policies>;
-  const Index rows = std::min(linear_chunk, batch.longest());
+                         head_shape shape, const Policies& policies, Index carry_room, Carries&& carries, Seen&& seen) {
+  using one_head = linear_attend_forward_head<S, Policies>;
+  const Index longest = std::min(linear_chunk, batch.longest());
   scratch_layout<S> measured;
-  typename head::workspace(measured, shape, rows);
-  const Index size = measured.used + carry_size;
+  typename one_head::workspace(measured, shape, longest);
+  const Index size = measured.used + carry_room;
   const scratch<S> rooms(threads() * size);
   std::fill_n(rooms.data(), threads() * size, S(0));  // what is past a width or a chunk's last key stays 0
-  parallel_for(batch.count() * shape.key_heads, [&](Index task) {
-    const Index s = task / shape.key_heads, key_head = task % shape.key_heads;
-    if (batch.length(s) == 0) return;
+  each_group_of_heads(batch, shape.key_heads, [&](Index s, index_range key_heads) {
     scratch_layout<S> room{rooms.data() + thread_number() * size};
-    const auto [carry, seen] = carry_of(s, key_head, room);
-    head{.policies = policies,
-         .shape = shape,
-         .key_head = key_head,
-         .rows = {batch.first(s), batch.first(s + 1)},
-         .position = batch.start(s),
-         .out = out,
-         .kept = kept,
-         .q = q,
-         .k = k,
-         .v = v,
-         .carry = carry,
-         .work = {room, shape, rows}}
-        .run(seen);
+    const typename one_head::workspace work(room, shape, longest);
+    const index_range rows{batch.first(s), batch.first(s + 1)};
+    S* const at = carries(s, room);
+    const auto every_head = [&](auto f) {
+      for (Index h = key_heads.first; h < key_heads.last; ++h) {
+        scratch_layout<S> mine{at + h * linear_carry<S>::size(shape)};
+        one_head head{.policies = policies, .shape = shape, .key_head = h, .rows = rows, .position = batch.start(s),
+                      .out = out, .kept = kept, .q = q, .k = k, .v = v, .carry = {mine, shape}, .work = work};
+        f(head);
+      }
+    };
+    const auto every_chunk = [&](auto f) {
+      for (Index r = rows.first; r < rows.last;) {
+        const Index filled = (seen(s) + r - rows.first) % linear_chunk;
+        const index_range part{r, std::min(rows.last, r + linear_chunk - filled)};
+        every_head([&](one_head& head) { f(head, part, filled); });
+        r = part.last;
+      }
+    };
+    every_chunk([](one_head& head, index_range part, Index filled) { head.take_chunk(part, filled); });
+    if constexpr (Policies::sums == key_sums::full)
+      every_chunk([](one_head& head, index_range part, Index) { head.each_head(part, 0); });
   });
 }
 
@@ -220,14 +207,13 @@ template <real S, class Policies>
 void linear_attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
                            head_shape shape, const Policies& policies) {
   check_linear_attend<S>("linear_attend_forward", out, kept, q, k, v, batch, shape);
-  const Index size = linear_carry<S>::size(shape);
-  linear_attend_heads<S>(out, kept, q, k, v, batch, shape, policies, size,
-                         [&](Index, Index, scratch_layout<S>& room) {
-                           const linear_carry<S> carry(room, shape);
-                           std::fill_n(carry.sums, shape.key_width * padded<S>(shape.head_width), S(0));
-                           std::fill_n(carry.key_sum, padded<S>(shape.key_width), S(0));
-                           return std::pair(carry, Index(0));
-                         });
+  const Index size = shape.key_heads * linear_carry<S>::size(shape);
+  const auto nothing_seen = [=](Index, scratch_layout<S>& room) {
+    S* const carries = room.take(size);
+    std::fill_n(carries, size, S(0));
+    return carries;
+  };
+  linear_attend_heads<S>(out, kept, q, k, v, batch, shape, policies, size, nothing_seen, [](Index) { return Index(0); });
 }
 
 /// The same for the next tokens of each sequence, bit for bit: the state is what came before, and grows by them.
@@ -242,9 +228,9 @@ void linear_attend_forward(view<S> out, const_view<S> q, const_view<S> k, const_
   for (Index s = 0; s < batch.count(); ++s)
     require(batch.start(s) == state.length(s), "linear_attend_forward: sequence ", s, " starts at position ", batch.start(s),
             " but the state has seen ", state.length(s), "; needs the next position");
-  linear_attend_heads<S>(out, {}, q, k, v, batch, shape, policies, 0, [&](Index s, Index key_head, scratch_layout<S>&) {
-    return std::pair(state.carry(s, key_head), state.length(s));
-  });
+  linear_attend_heads<S>(
+      out, {}, q, k, v, batch, shape, policies, 0, [&](Index s, scratch_layout<S>&) { return state.carries(s); },
+      [&](Index s) { return state.length(s); });
   state.grow(batch);
 }
 
