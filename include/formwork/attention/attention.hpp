@@ -79,11 +79,10 @@ struct attention : projections<S> {
 
   template <class... Value>
   static attention make(const builder& b, const Value&... given) {
-    heads_type heads = {};
-    (assign_value(given, heads), ...);
+    heads_type heads = make_policy<heads_type>(b, given...);
     attention m{base::make(b, heads.shape(b.sizes))};
     fill_slots(m, given...);
-    if constexpr (has_fields<heads_type>) m.heads.create(m.shape);
+    m.heads = std::move(heads);
     return m;
   }
 

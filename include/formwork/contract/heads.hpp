@@ -67,24 +67,21 @@ inline constexpr bool mixes_heads<head_mixing<S>> = true;
 
 /// What the kernel takes in the place of heads.
 template <class H>
-concept kernel_heads = policy<H> && std::same_as<typename H::plugs_into, slot::heads> &&
-    (separate_heads<H> || mixes_heads<H>);
+concept kernel_heads = policy<H> && std::same_as<typename H::plugs_into, slot::heads> && (separate_heads<H> || mixes_heads<H>);
 
 /// How many heads of each kind there are, who reads whose keys, and whether heads mix.
 ///
 ///   tile                   head_tile::one where every head is alone, all where heads mix
 ///   shape(sizes)           throws argument_error for sizes it cannot serve
 ///   key_head(head, shape)  for head_tile::one: the keys and values a head reads
-///   create(shape), mixing()  for head_tile::all: makes the parameters, which fields() lists; views of them for the kernel
+///   make(builder, wanted), mixing()   for head_tile::all: makes the parameters, which fields() lists, for the counts of
+///                          `wanted`; views of them for the kernel
 template <class H>
 concept heads_policy = policy<H> && std::same_as<typename H::plugs_into, slot::heads> &&
-    requires(const H& h, const sizes& z) {
-  {head_tile{H::tile}};
-  { h.shape(z) } -> std::same_as<head_shape>;
-} &&(separate_heads<H> || requires(H & h, head_shape shape) {
-  h.create(shape);
-  { h.mixing() } -> kernel_heads;
-});
+                       requires(const H& h, const sizes& z) {
+                         { head_tile{H::tile} };
+                         { h.shape(z) } -> std::same_as<head_shape>;
+                       } && (separate_heads<H> || requires(const H& h) { { h.mixing() } -> kernel_heads; });
 
 /// What the kernel is given of a heads policy.
 template <heads_policy H>

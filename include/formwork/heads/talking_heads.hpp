@@ -39,9 +39,11 @@ struct talking_heads {
             r.key_heads, " heads of them, but sizes.key_heads is ", z.key_heads, "; leave it 0");
     return r;
   }
-  void create(const head_shape& shape) {
-    score_mix = overlapping(shape.query_heads, shape.heads);
-    weight_mix = overlapping(shape.heads, shape.output_heads);
+  /// With the matrices for the counts of a value such as talking_heads<float>{.score_heads = 4}.
+  template <class Builder>
+  static talking_heads make(const Builder& b, const talking_heads& wanted) {
+    const head_shape h = wanted.shape(b.sizes);
+    return {wanted.score_heads, wanted.value_heads, overlapping(h.query_heads, h.heads), overlapping(h.heads, h.output_heads)};
   }
   head_mixing<S> mixing() const { return {score_mix.value(), weight_mix.value()}; }
 

@@ -2,7 +2,7 @@
 #pragma once
 #include <formwork/contract/module.hpp>
 #include <formwork/core/random.hpp>
-#include <formwork/tape/parameter.hpp>
+#include <formwork/tape/fields.hpp>
 
 #include <algorithm>
 #include <array>
@@ -48,5 +48,16 @@ struct builder {
     return {matrix<S>(1, cols, value), kind};
   }
 };
+
+/// The policy of the value given, or its default; one that owns parameters makes them by make(b, wanted).
+template <class Policy, class... Value>
+Policy make_policy(const builder& b, const Value&... value) {
+  Policy wanted = {};
+  (assign_value(value, wanted), ...);
+  if constexpr (has_fields<Policy>)
+    return Policy::make(b, wanted);
+  else
+    return wanted;
+}
 
 }  // namespace formwork

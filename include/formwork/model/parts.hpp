@@ -36,17 +36,6 @@ struct model_parts {
                 "formwork: a rotary position turns queries and keys; give it to attention, not to the model");
 };
 
-/// The policy of the value given, or its default; one that owns parameters makes them.
-template <class Policy, class... Value>
-Policy make_policy(const builder& b, const Value&... value) {
-  Policy wanted = {};
-  (assign_value(value, wanted), ...);
-  if constexpr (has_fields<Policy>)
-    return Policy::make(b, wanted);
-  else
-    return wanted;
-}
-
 /// Where a model of tokens begins: their vectors and, where it has an absolute position, those of their places.
 template <real S, class Position>
 var<S> embed_tokens(tape<S>& t, const embedding<S>& embed, const Position& position, std::span<const Index> ids,
