@@ -86,19 +86,21 @@ TEST_CASE("hippo: y = (c · x + d u) O with the textbook's x") {
   for (Index i = 0; i < mixed.size(); ++i) CHECK(std::abs(y.value().data()[i] - mixed.data()[i]) < 1e-12);
 }
 
-TEST_CASE("hippo: roles, frozen parameters, a layer that moves before the backward pass") {
+TEST_CASE("hippo: a layer that moves before the backward pass still gets its gradients") {
+  laws::a_moved_layer_gets_its_gradients<legs<double>>(plain);
+}
+
+TEST_CASE("hippo: the order is sizes.state_width unless given; a frozen parameter gets no gradient") {
   fw::rng random{1};
-  auto here = fw::hippo<double, fw::legs>::make(fw::builder{.sizes = plain, .random = random});
-  CHECK(here.readout.kind() == fw::role::dynamics);
-  CHECK(here.readout.rows() == 64);
-  here.skip.freeze();
+  auto m = fw::hippo<double, fw::legs>::make(fw::builder{.sizes = {.width = 26, .state_width = 12}, .random = random});
+  CHECK(m.readout.rows() == 12);
+  CHECK(m.readout.kind() == fw::role::dynamics);
+  m.skip.freeze();
   fw::tape<double> t;
-  const auto y = here(t.input(laws::normal_matrix<double>(5, 26, 1)));
-  const auto loss = fw::sum(fw::multiply(y, y));
-  auto there = std::move(here);
-  t.backward(loss);
-  CHECK(there.readout.has_gradient());
-  CHECK(!there.skip.has_gradient());
+  const auto y = m(t.input(laws::normal_matrix<double>(5, 26, 1)));
+  t.backward(fw::sum(fw::multiply(y, y)));
+  CHECK(m.readout.has_gradient());
+  CHECK(!m.skip.has_gradient());
 }
 
 TEST_CASE("hippo: what does not fit is refused with a remedy") {
@@ -108,11 +110,5 @@ TEST_CASE("hippo: what does not fit is refused with a remedy") {
                     ContainsSubstring("grows at step 1; needs bilinear"));
   CHECK_NOTHROW(fw::hippo<float, fw::legt, fw::forward_euler>::make(b, fw::legt{.window = 4000}, fw::hippo_sizes{.order = 8}));
   CHECK_THROWS_WITH((fw::hippo<float, fw::fourier>::make(b)), ContainsSubstring("order is 64; needs an odd one"));
-  const auto m = fw::hippo<float, fw::legs>::make(b);
-  fw::tape<float> t, quiet{fw::recording::off};
-  CHECK_THROWS_WITH(m(t.constant(fw::matrix<float>(2, 25, 1.f))),
-                    ContainsSubstring("hippo: x is (2 × 25) but readout is (64 × 26)"));
-  auto state = m.make_state({.sequences = 2});
-  CHECK_THROWS_WITH(m(t.constant(fw::matrix<float>(2, 26, 1.f)), state), ContainsSubstring("recording::off"));
-  CHECK_THROWS_WITH(m(quiet.constant(fw::matrix<float>(2, 26, 1.f)), state), ContainsSubstring("1 sequences but the state has 2"));
+  laws::wrong_calls_are_refused<legs<float>>("hippo", plain);
 }

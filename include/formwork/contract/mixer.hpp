@@ -12,7 +12,8 @@ namespace formwork::inline FORMWORK_ABI {
 ///   m.turn_again(state, length)   where positions turn the keys of a state: `turns_again`
 ///
 /// Laws      prefill in any split, then steps, equals the parallel form, bitwise; no output depends on a later input; a
-///           sequence alone equals the same in a batch, bitwise; gradcheck (tests/laws/mixer_laws.hpp).
+///           sequence alone equals the same in a batch, bitwise; gradcheck; a layer may move before the backward pass; wrong calls
+///           are refused (tests/laws/mixer_laws.hpp).
 template <class M>
 concept mixer = std::same_as<typename M::plugs_into, slot::mixer> &&
                 requires(const M& m, const var<typename M::scalar>& x, typename M::state& state) {

@@ -11,8 +11,8 @@ namespace formwork::inline FORMWORK_ABI {
 ///   initial_fan     the fan that initial standard deviations are derived from
 ///   gain(place)     the factor on the initial standard deviation of a weight at that place
 ///
-/// Laws      gradcheck; each row depends on that row alone;
-///           gains are finite and positive at every depth (tests/laws/residual_laws.hpp).
+/// Laws      gradcheck; each row depends on that row alone; gains are finite and positive at every depth
+///           (tests/laws/residual_laws.hpp).
 template <class R>
 concept residual_policy = policy<R> && std::same_as<typename R::plugs_into, slot::residual> && requires(const R& r) {
   typename R::template norm<float>;

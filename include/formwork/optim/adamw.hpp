@@ -11,7 +11,8 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 /// Numerics  bias corrections in double; one pass over p, g, m, v.
 /// Source    Loshchilov and Hutter, 1711.05101.
-/// Differs   gains and biases are not decayed unless decays = decayed::all; PyTorch decays all it is given.
+/// Differs   gains, biases and dynamics (whose steps and poles have no reason to shrink) are not decayed unless decays =
+///           decayed::all; PyTorch decays all it is given.
 struct adamw {
   double rate = 3e-4;
   double beta1 = 0.9, beta2 = 0.95;
@@ -36,8 +37,8 @@ struct adamw {
 
   template <real S>
   void update(const update_site<S>& at, state<S>& st) const {
-    const bool small = at.kind == role::gain || at.kind == role::bias;
-    const double decay = small && decays == decayed::matrices ? 0 : weight_decay;
+    const bool spared = at.kind == role::gain || at.kind == role::bias || at.kind == role::dynamics;
+    const double decay = spared && decays == decayed::matrices ? 0 : weight_decay;
     adamw_update<S>(at.value, st.first, st.second, at.gradient,
                     {.rate = rate * at.rate_factor, .beta1 = beta1, .beta2 = beta2, .epsilon = epsilon, .weight_decay = decay,
                      .step = at.step});

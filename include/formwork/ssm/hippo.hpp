@@ -10,7 +10,7 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// The size of each channel's memory.
 struct hippo_sizes {
-  Index order = 64;
+  Index order = 0;  ///< 0: sizes.state_width
   double step = 1;  ///< how long a token lasts, in the units of the basis' window or scale
 };
 
@@ -61,6 +61,7 @@ struct hippo {
     discretisation_type by = {};
     hippo_sizes sizes = {};
     (assign_value(given, functions, by, sizes), ...);
+    if (sizes.order == 0) sizes.order = b.sizes.state_width;
     auto steps = std::make_shared<const transition_type>(hippo_transition<S>(sizes.order, sizes.step, functions, by));
     if constexpr (!basis_type::scales_with_history)
       require(settles(discretise(functions.ode(sizes.order), sizes.step, by).a), "hippo: a state of order ", sizes.order,

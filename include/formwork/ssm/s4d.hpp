@@ -156,7 +156,7 @@ struct s4d {
 
  private:
   void require_width(const var<S>& x) const {
-    require(x.cols() == width(), "s4d: x is ", shape_text(x), " but the layer has ", width(), " channels; needs as many");
+    require(x.cols() == width(), "s4d: x is ", shape_text(x), " but the layer has ", width(), " channels; needs x.width = channels");
   }
 
   /// What a recording remembers of this layer: it may move before the backward pass.
