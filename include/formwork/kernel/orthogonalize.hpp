@@ -73,7 +73,7 @@ class gram_iterations {
     m.swap(next_);
   }
   static void product(view<S> c, const_view<S> x, const_view<S> y, const blend<S>& epilogue) {
-    symmetric_product<S>(operands::nt, c, x, y, epilogue);
+    symmetric_product<S>(operands::tn, c, x, y, epilogue);  // rows of both are packed as they lie
   }
 
   matrix<S> a_, b_, next_, p_;
