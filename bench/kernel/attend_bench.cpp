@@ -6,6 +6,7 @@
 #include <formwork/score.hpp>
 #include <formwork/weights.hpp>
 
+#include "kernel/attention_inputs.hpp"
 #include "support/bench.hpp"
 
 // Counted: 2 n² d for q kᵀ and as much for the values; causal counts the visible half; the backward 2.5 times the forward.
@@ -15,27 +16,7 @@ using fw::Index;
 
 namespace {
 
-/// Random inputs of one sequence and everything its attention writes.
-struct inputs {
-  fw::head_shape shape;
-  fw::sequences batch;
-  fw::matrix<float> q, k, v, dout, out, kept, dq, dk, dv;
-
-  inputs(Index n, fw::head_shape sizes)
-      : shape(sizes),
-        batch{n},
-        q(n, sizes.heads * sizes.key_width),
-        k(n, sizes.key_heads * sizes.key_width),
-        v(n, sizes.key_heads * sizes.head_width),
-        dout(n, sizes.heads * sizes.head_width),
-        out(n, dout.cols()),
-        kept(n, sizes.heads),
-        dq(n, q.cols()),
-        dk(n, k.cols()),
-        dv(n, v.cols()) {
-    for (auto* m : {&q, &k, &v, &dout}) fw::eigen(*m).setRandom();
-  }
-};
+using inputs = bench::attention_inputs;
 
 template <class Mask, class Score = fw::plain, class Heads = fw::independent>
 auto policies(Mask mask = {}, Score score = {}, Heads heads = {}) {

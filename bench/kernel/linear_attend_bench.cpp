@@ -3,6 +3,7 @@
 #include <formwork/kernel/linear_attend.hpp>
 #include <formwork/position.hpp>
 
+#include "kernel/attention_inputs.hpp"
 #include "support/bench.hpp"
 
 #include <vector>
@@ -32,26 +33,8 @@ double backward_flops(Index n, fw::head_shape h) {
   return static_cast<double>(n * h.heads) * (10 * m * d + (chunk + 1) * (3 * m + 2 * d));
 }
 
-/// Random inputs of one sequence and everything its linear attention writes.
-struct inputs {
-  fw::head_shape shape;
-  fw::sequences batch;
-  fw::matrix<float> q, k, v, dout, out, kept, dq, dk, dv;
-
-  inputs(Index n, fw::head_shape sizes)
-      : shape(sizes),
-        batch{n},
-        q(n, sizes.heads * sizes.key_width),
-        k(n, sizes.key_heads * sizes.key_width),
-        v(n, sizes.key_heads * sizes.head_width),
-        dout(n, sizes.heads * sizes.head_width),
-        out(n, dout.cols()),
-        kept(n, sizes.heads),
-        dq(n, q.cols()),
-        dk(n, k.cols()),
-        dv(n, v.cols()) {
-    for (auto* m : {&q, &k, &v, &dout}) fw::eigen(*m).setRandom();
-  }
+struct inputs : bench::attention_inputs {
+  using attention_inputs::attention_inputs;
   template <class Policies>
   void forward(const Policies& chosen) {
     fw::linear_attend_forward<float>(out, kept, q, k, v, batch, shape, chosen);

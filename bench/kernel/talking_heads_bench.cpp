@@ -6,6 +6,7 @@
 #include <formwork/score.hpp>
 #include <formwork/weights.hpp>
 
+#include "kernel/attention_inputs.hpp"
 #include "support/bench.hpp"
 
 // Counted: 2 n² d a head for q kᵀ, as much for the values, and 2 n² a pair of heads for each mix; causal counts the visible
@@ -16,24 +17,16 @@ using fw::Index;
 
 namespace {
 
-/// Random inputs of one sequence and everything its attention writes.
-struct inputs {
-  fw::head_shape shape;
-  fw::sequences batch;
-  fw::matrix<float> q, k, v, dout, out, kept, score_mix, weight_mix;
+struct inputs : bench::attention_inputs {
+  fw::matrix<float> score_mix, weight_mix, dscores, dweights;
 
   inputs(Index n, Index heads, Index d)
-      : shape{heads, heads, d, d},
-        batch{n},
-        q(n, heads * d),
-        k(n, heads * d),
-        v(n, heads * d),
-        dout(n, heads * d),
-        out(n, heads * d),
-        kept(n, heads),
+      : attention_inputs(n, {heads, heads, d, d}),
         score_mix(heads, heads),
-        weight_mix(heads, heads) {
-    for (auto* m : {&q, &k, &v, &dout, &score_mix, &weight_mix}) fw::eigen(*m).setRandom();
+        weight_mix(heads, heads),
+        dscores(heads, heads),
+        dweights(heads, heads) {
+    for (auto* m : {&score_mix, &weight_mix}) fw::eigen(*m).setRandom();
   }
   template <class Mask>
   auto policies() const {
@@ -54,15 +47,10 @@ auto forward(Index n, Index heads, Index d) {
 /// Forward and backward, as a training step runs them.
 template <class Mask>
 auto both(Index n, Index heads, Index d) {
-  struct gradients {
-    fw::matrix<float> dq, dk, dv, dscores, dweights;
-  };
   auto in = std::make_shared<inputs>(n, heads, d);
-  auto g = std::make_shared<gradients>(
-      gradients{{n, heads * d}, {n, heads * d}, {n, heads * d}, {heads, heads}, {heads, heads}});
-  return [in, g] {
+  return [in] {
     in->forward<Mask>();
-    fw::attend_backward<float>(g->dq, g->dk, g->dv, fw::head_mixing_gradient<float>{g->dscores, g->dweights}, in->dout,
+    fw::attend_backward<float>(in->dq, in->dk, in->dv, fw::head_mixing_gradient<float>{in->dscores, in->dweights}, in->dout,
                                in->out, in->kept, in->q, in->k, in->v, in->batch, in->batch, in->shape,
                                in->policies<Mask>());
   };

@@ -44,14 +44,8 @@ TEST_CASE("attention: gradients match central differences") {
 }
 
 TEST_CASE("attention: a layer that moves before the backward pass still gets its gradients") {
-  fw::rng random{1};
-  auto here = rotary<double>::make(fw::builder{.sizes = equal, .random = random});
-  fw::tape<double> t;
-  const auto y = here(t.input(laws::normal_matrix<double>(5, 24, 1)));
-  const auto loss = fw::sum(fw::multiply(y, y));
-  auto there = std::move(here);
-  t.backward(loss);
-  CHECK(there.query.weight.has_gradient());
+  laws::a_moved_layer_gets_its_gradients<rotary<double>>(equal);
+  laws::a_moved_layer_gets_its_gradients<capped<float>>(unequal);
 }
 
 TEST_CASE("attention: sizes and shapes that do not fit are refused with a remedy") {
@@ -62,12 +56,9 @@ TEST_CASE("attention: sizes and shapes that do not fit are refused with a remedy
                     ContainsSubstring("heads 4 is not divisible by key_heads 3"));
   CHECK_THROWS_WITH(rotary<float>::make(fw::builder{.sizes = {.width = 24, .heads = 4, .key_heads = 2}, .random = random}),
                     ContainsSubstring("4 heads on 2 key heads share keys; give attention the heads policy grouped"));
-  const auto a = rotary<float>::make(fw::builder{.sizes = equal, .random = random});
-  fw::tape<float> t;
-  CHECK_THROWS_WITH(a(t.constant(fw::matrix<float>(2, 23, 1.f))),
-                    ContainsSubstring("attention: x is (2 × 23) but query.weight is (24 × 24)"));
+  laws::wrong_calls_are_refused<rotary<float>>("attention", equal);
+  const auto a = laws::make_mixer<rotary<float>>(equal);
   auto state = a.make_state({.sequences = 1, .capacity = 2});
-  CHECK_THROWS_WITH(a(t.constant(fw::matrix<float>(2, 24, 1.f)), state), ContainsSubstring("recording::off"));
   fw::tape<float> quiet{fw::recording::off};
   CHECK_THROWS_WITH(a(quiet.constant(fw::matrix<float>(3, 24, 1.f)), state), ContainsSubstring("larger capacity"));
 }

@@ -66,14 +66,7 @@ TEST_CASE("linear attention: gradients of the layer match central differences") 
 }
 
 TEST_CASE("linear attention: a layer that moves before the backward pass still gets its gradients") {
-  fw::rng random{1};
-  auto here = rotary<double>::make(fw::builder{.sizes = equal, .random = random});
-  fw::tape<double> t;
-  const auto y = here(t.input(laws::normal_matrix<double>(5, 24, 1)));
-  const auto loss = fw::sum(fw::multiply(y, y));
-  auto there = std::move(here);
-  t.backward(loss);
-  CHECK(there.query.weight.has_gradient());
+  laws::a_moved_layer_gets_its_gradients<rotary<double>>(unequal);
 }
 
 TEST_CASE("linear attention: a value given to make reaches its slot") {
@@ -101,12 +94,9 @@ TEST_CASE("linear attention: sizes and shapes that do not fit are refused with a
                     ContainsSubstring("attention: width 24 is not divisible by heads 5"));
   CHECK_THROWS_WITH(plain<float>::make(fw::builder{.sizes = {.width = 24, .heads = 4, .key_heads = 3}, .random = random}),
                     ContainsSubstring("heads 4 is not divisible by key_heads 3"));
-  const auto a = plain<float>::make(fw::builder{.sizes = equal, .random = random});
-  fw::tape<float> t;
-  CHECK_THROWS_WITH(a(t.constant(fw::matrix<float>(2, 23, 1.f))),
-                    ContainsSubstring("linear_attention: x is (2 × 23) but query.weight is (24 × 24)"));
+  laws::wrong_calls_are_refused<plain<float>>("linear_attention", equal);
+  const auto a = laws::make_mixer<plain<float>>(equal);
   auto state = a.make_state({.sequences = 1, .capacity = 2});
-  CHECK_THROWS_WITH(a(t.constant(fw::matrix<float>(2, 24, 1.f)), state), ContainsSubstring("recording::off"));
   fw::tape<float> quiet{fw::recording::off};
   CHECK_THROWS_WITH(a(quiet.constant(fw::matrix<float>(3, 24, 1.f)), state), ContainsSubstring("larger capacity"));
 }

@@ -53,6 +53,11 @@ TEST_CASE("talking heads: gradients match central differences, the mixing matric
   laws::gradients_are_right<unequal<double>>(widths);
 }
 
+TEST_CASE("talking heads: a layer that moves before the backward pass still gets its gradients; wrong calls are refused") {
+  laws::a_moved_layer_gets_its_gradients<unequal<float>>(widths);
+  laws::wrong_calls_are_refused<unequal<float>>("attention", widths);
+}
+
 TEST_CASE("talking heads start as plain attention") {
   using plain = fw::attention<double, fw::causal, fw::rope<>>;
   const auto a = laws::make_mixer<talking<double>>(equal);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernel/attend_cases.hpp"
+#include "kernel/attention_bits.hpp"
 
 #include <vector>
 
@@ -7,6 +8,8 @@ namespace fw = formwork;
 using cases::attended;
 using cases::attention_case;
 using cases::policies;
+using bits::alone;
+using bits::same_rows;
 using fw::Index;
 
 namespace {
@@ -14,51 +17,17 @@ namespace {
 const auto causal = policies(fw::causal{});
 const auto window = policies(oracle::sinks_and_window{}, oracle::by_visible_keys{}, fw::softcap{3});
 
-template <class S>
-bool same_rows(const fw::matrix<S>& a, Index a_first, const fw::matrix<S>& b, Index b_first, Index count) {
-  return checks::same_bits(fw::matrix<S>(a.rows(a_first, count)), fw::matrix<S>(b.rows(b_first, count)));
-}
-
-/// The rows of one sequence as a case of its own.
-template <class S>
-attention_case<S> alone(const attention_case<S>& all, Index s) {
-  const Index first = all.batch.first(s), count = all.batch.length(s);
-  attention_case<S> one(all.shape, {count});
-  one.q = fw::matrix<S>(all.q.rows(first, count));
-  one.k = fw::matrix<S>(all.k.rows(first, count));
-  one.v = fw::matrix<S>(all.v.rows(first, count));
-  one.dout = fw::matrix<S>(all.dout.rows(first, count));
-  return one;
-}
-
-/// Feeds `counts` of each call and sequence to a cache and compares every output with the full forward's.
+/// Calls of `counts` of each sequence against one cache give the rows of the full forward.
 template <class S, class Policies>
 void check_splits(const attention_case<S>& all, const Policies& chosen, const std::vector<std::vector<Index>>& calls) {
   const attended<S> whole = all.run(chosen);
   fw::key_value_cache<S> cache(all.batch.count(), all.batch.longest(), all.shape);
-  std::vector<Index> done(static_cast<std::size_t>(all.batch.count()), 0);
-  for (const auto& counts : calls) {
-    fw::sequences part(counts);
-    part.starts(done);
-    fw::matrix<S> q(part.rows(), all.q.cols()), k(part.rows(), all.k.cols()), v(part.rows(), all.v.cols());
-    for (Index s = 0; s < part.count(); ++s)
-      for (Index r = 0; r < part.length(s); ++r) {
-        const Index from = all.batch.first(s) + part.start(s) + r, to = part.first(s) + r;
-        std::copy_n(all.q.row(from), q.cols(), q.row(to));
-        std::copy_n(all.k.row(from), k.cols(), k.row(to));
-        std::copy_n(all.v.row(from), v.cols(), v.row(to));
-      }
-    fw::matrix<S> out(part.rows(), all.dout.cols()), lse(part.rows(), all.shape.heads);
+  bits::calls_give_the_rows_of<S>({&whole.out, &whole.lse}, all, calls, [&](const auto& part, const auto& q, const auto& k, const auto& v) {
+    std::vector<fw::matrix<S>> got{{part.rows(), all.dout.cols()}, {part.rows(), all.shape.heads}};
     cache.append(k, v, part);
-    fw::attend_forward<S>(out, lse, q, cache, part, all.shape, chosen);
-    for (Index s = 0; s < part.count(); ++s) {
-      CAPTURE(s, part.start(s), part.length(s));
-      const Index row = all.batch.first(s) + part.start(s);
-      CHECK(same_rows(out, part.first(s), whole.out, row, part.length(s)));
-      CHECK(same_rows(lse, part.first(s), whole.lse, row, part.length(s)));
-      done[static_cast<std::size_t>(s)] += part.length(s);
-    }
-  }
+    fw::attend_forward<S>(got[0], got[1], q, cache, part, all.shape, chosen);
+    return got;
+  });
 }
 
 }  // namespace
@@ -159,34 +128,8 @@ TEMPLATE_TEST_CASE("a masked key or value changes no bit of an output or a gradi
                    double) {
   using S = TestType;
   const auto check = [](const auto& chosen, Index n, Index poisoned) {
-    const attention_case<S> clean({2, 1, 20, 12}, {n});
-    CAPTURE(n, poisoned);
-    const auto before = clean.run(chosen);
-    // A query that sees the poisoned key is spoilt; all others must keep their bits. A key keeps the bits of its gradient
-    // where no query sees both it and the poison.
-    for (const S bad : {std::numeric_limits<S>::quiet_NaN(), std::numeric_limits<S>::infinity()}) {
-      auto dirty = clean;
-      std::fill_n(dirty.k.row(poisoned), 20, bad);
-      std::fill_n(dirty.v.row(poisoned), 12, bad);
-      const auto after = dirty.run(chosen);
-      std::vector<bool> spoilt(static_cast<std::size_t>(n), false);
-      for (Index i = 0; i < n; ++i) {
-        const fw::query_site site{i, n, 0};
-        if (chosen.mask.visible(site, poisoned)) {
-          for (Index j = 0; j < n; ++j)
-            if (chosen.mask.visible(site, j)) spoilt[static_cast<std::size_t>(j)] = true;
-          CHECK_FALSE(std::isfinite(after.out(i, 0)));
-        } else {
-          CHECK(same_rows(before.out, i, after.out, i, 1));
-          CHECK(same_rows(before.dq, i, after.dq, i, 1));
-        }
-      }
-      for (Index j = 0; j < n; ++j)
-        if (!spoilt[static_cast<std::size_t>(j)]) {
-          CHECK(same_rows(before.dk, j, after.dk, j, 1));
-          CHECK(same_rows(before.dv, j, after.dv, j, 1));
-        }
-    }
+    bits::poison_spoils_only_who_sees_it<S>(attention_case<S>({2, 1, 20, 12}, {n}), chosen.mask, poisoned,
+                                            [&](const auto& one) { return one.run(chosen); });
   };
   check(causal, 50, 20);
   check(causal, 9, 8);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include "kernel/attention_bits.hpp"
 #include "kernel/linear_attend_cases.hpp"
 
 namespace fw = formwork;
+using bits::alone;
+using bits::same_rows;
 using cases::linear;
 using cases::linear_case;
 using cases::linearly_attended;
@@ -11,48 +14,16 @@ using fw::key_sums;
 
 namespace {
 
-template <class S>
-bool same_rows(const fw::matrix<S>& a, Index a_first, const fw::matrix<S>& b, Index b_first, Index count) {
-  return checks::same_bits(fw::matrix<S>(a.rows(a_first, count)), fw::matrix<S>(b.rows(b_first, count)));
-}
-
-/// The rows of one sequence as a case of its own.
-template <class S>
-linear_case<S> alone(const linear_case<S>& all, Index s) {
-  const Index first = all.batch.first(s), count = all.batch.length(s);
-  linear_case<S> one(all.shape, {count});
-  one.q = fw::matrix<S>(all.q.rows(first, count));
-  one.k = fw::matrix<S>(all.k.rows(first, count));
-  one.v = fw::matrix<S>(all.v.rows(first, count));
-  one.dout = fw::matrix<S>(all.dout.rows(first, count));
-  return one;
-}
-
-/// Feeds `counts` of each call and sequence to a state and compares every output with the parallel form's.
+/// Calls of `counts` of each sequence against one state give the rows of the parallel form.
 template <class S, class Policies>
 void check_splits(const linear_case<S>& all, const Policies& chosen, const std::vector<std::vector<Index>>& calls) {
   const linearly_attended<S> whole = all.run(chosen);
   fw::linear_attend_state<S> state(all.batch.count(), all.shape);
-  std::vector<Index> done(static_cast<std::size_t>(all.batch.count()), 0);
-  for (const auto& counts : calls) {
-    fw::sequences part(counts);
-    part.starts(done);
-    fw::matrix<S> q(part.rows(), all.q.cols()), k(part.rows(), all.k.cols()), v(part.rows(), all.v.cols());
-    for (Index s = 0; s < part.count(); ++s)
-      for (Index r = 0; r < part.length(s); ++r) {
-        const Index from = all.batch.first(s) + part.start(s) + r, to = part.first(s) + r;
-        std::copy_n(all.q.row(from), q.cols(), q.row(to));
-        std::copy_n(all.k.row(from), k.cols(), k.row(to));
-        std::copy_n(all.v.row(from), v.cols(), v.row(to));
-      }
-    fw::matrix<S> out(part.rows(), all.dout.cols());
-    fw::linear_attend_forward<S>(out, q, k, v, state, part, chosen);
-    for (Index s = 0; s < part.count(); ++s) {
-      CAPTURE(s, part.start(s), part.length(s));
-      CHECK(same_rows(out, part.first(s), whole.out, all.batch.first(s) + part.start(s), part.length(s)));
-      done[static_cast<std::size_t>(s)] += part.length(s);
-    }
-  }
+  bits::calls_give_the_rows_of<S>({&whole.out}, all, calls, [&](const auto& part, const auto& q, const auto& k, const auto& v) {
+    std::vector<fw::matrix<S>> got{{part.rows(), all.dout.cols()}};
+    fw::linear_attend_forward<S>(got[0], q, k, v, state, part, chosen);
+    return got;
+  });
 }
 
 }  // namespace

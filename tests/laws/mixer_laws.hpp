@@ -6,6 +6,8 @@
 
 #include <cstring>
 #include <limits>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -133,6 +135,41 @@ void gradients_are_right(const fw::sizes& sizes, fw::gradcheck_options options =
     INFO(report);
     CHECK(report);
   }
+}
+
+/// A layer that moves before the backward pass still gets the gradients of all its parameters.
+template <class M>
+void a_moved_layer_gets_its_gradients(const fw::sizes& sizes) {
+  using S = typename M::scalar;
+  M here = make_mixer<M>(sizes);
+  fw::tape<S> t;
+  const auto y = here(t.input(normal_matrix<S>(5, sizes.width, 1)));
+  const auto loss = fw::sum(fw::multiply(y, y));
+  const M there = std::move(here);
+  t.backward(loss);
+  fw::for_each_named_parameter(there, [](const std::string& path, const auto& p) {
+    INFO(path);
+    CHECK(p.has_gradient());
+  });
+}
+
+/// Another width, a tape that records beside a state, and another number of sequences are refused, in words that tell what was
+/// given and what is needed.
+template <class M>
+void wrong_calls_are_refused(const std::string& name, const fw::sizes& sizes) {
+  using S = typename M::scalar;
+  const M m = make_mixer<M>(sizes);
+  fw::tape<S> t, quiet{fw::recording::off};
+  const Index width = sizes.width;
+  CHECK_THROWS_WITH(m(t.constant(fw::matrix<S>(2, width - 1, S(1)))),
+                    ContainsSubstring(fw::text(name, ": x is (2 × ", width - 1, ")")) && ContainsSubstring("needs x.width"));
+  auto state = m.make_state({.sequences = 2, .capacity = 8});
+  const auto rows = [&](fw::tape<S>& on, Index count) {
+    return on.constant(fw::matrix<S>(count, width, S(1)), fw::sequences::equal(count, 1));
+  };
+  CHECK_THROWS_WITH(m(rows(t, 2), state), ContainsSubstring("recording::off"));
+  CHECK_THROWS_WITH(m(rows(quiet, 1), state), ContainsSubstring(name + ": 1 sequences but the state has 2; needs as many"));
+  CHECK_NOTHROW(m(rows(quiet, 2), state));
 }
 
 }  // namespace laws

@@ -18,10 +18,22 @@ using gated = fw::language_model<S, fw::block<S, fw::pre_norm<fw::rms_norm>, att
 template <class S>
 using plain = fw::language_model<S, fw::block<S, fw::pre_norm<fw::layer_norm>, attention<S>, fw::mlp<S, fw::gelu>>>;
 
-/// Attention and linear attention in one stack.
+/// Attention and another mixer in one stack, the other first.
+template <class S, class Mixer>
+using beside_attention =
+    fw::language_model<S, fw::block<S, Mixer, fw::gated_mlp<S, fw::silu>>, fw::block<S, attention<S>, fw::gated_mlp<S, fw::silu>>>;
 template <class S>
-using hybrid = fw::language_model<S, fw::block<S, attention<S>, fw::gated_mlp<S, fw::silu>>,
-                                  fw::block<S, fw::linear_attention<S, fw::causal, fw::rope<>>, fw::gated_mlp<S, fw::silu>>>;
+using with_linear = beside_attention<S, fw::linear_attention<S, fw::causal, fw::rope<>>>;
+template <class S>
+using with_s4d = beside_attention<S, fw::s4d<S>>;
+template <class S>
+using with_legs = beside_attention<S, fw::hippo<S, fw::legs>>;
+
+/// Heads that mix, of three different counts.
+template <class S>
+using talking = fw::language_model<
+    S, fw::block<S, fw::pre_norm<fw::rms_norm>, fw::attention<S, fw::causal, fw::rope<>, fw::talking_heads<S>>,
+                 fw::gated_mlp<S, fw::silu>>>;
 
 template <class S>
 gated<S> make_gated(std::uint64_t seed = 3) {
@@ -45,10 +57,17 @@ placed<S, Position> make_placed(const Position& position, std::uint64_t seed = 3
       {.vocab = 31, .width = 24, .depth = 2, .heads = 3, .bias = fw::biases::all, .head = fw::tying::tied}, random, position);
 }
 
-template <class S>
-hybrid<S> make_hybrid(std::uint64_t seed = 3) {
+template <class Model>
+Model make_hybrid(std::uint64_t seed = 3) {
   fw::rng random{seed};
-  return hybrid<S>::make({.vocab = 31, .width = 24, .depth = 3, .heads = 3, .hidden = 40, .pattern = {1, 0, 1}}, random);
+  return Model::make(
+      {.vocab = 31, .width = 24, .depth = 3, .heads = 3, .hidden = 40, .state_width = 8, .pattern = {0, 1, 0}}, random);
+}
+template <class S>
+talking<S> make_talking(std::uint64_t seed = 3) {
+  fw::rng random{seed};
+  return talking<S>::make({.vocab = 31, .width = 24, .depth = 2, .heads = 3, .hidden = 40}, random,
+                          fw::talking_heads<S>{.score_heads = 2, .value_heads = 4});
 }
 
 inline std::vector<Index> ids(Index count, Index vocab, std::uint64_t seed) {

@@ -97,14 +97,7 @@ TEST_CASE("s4d: a frozen state space still passes the gradient of its input on")
 }
 
 TEST_CASE("s4d: a layer that moves before the backward pass still gets its gradients") {
-  auto here = layer<legs<double>>(whole);
-  fw::tape<double> t;
-  const auto y = here(t.input(laws::normal_matrix<double>(5, 16, 1)));
-  const auto loss = fw::sum(fw::multiply(y, y));
-  auto there = std::move(here);
-  t.backward(loss);
-  CHECK(there.log_step.has_gradient());
-  CHECK(there.output.gate.weight.has_gradient());
+  laws::a_moved_layer_gets_its_gradients<legs<double>>(whole);
 }
 
 TEST_CASE("s4d starts as published: steps within their range, the modes in every channel, roles for the optimizer") {
@@ -139,11 +132,5 @@ TEST_CASE("s4d: sizes and shapes that do not fit are refused with a remedy") {
   CHECK_NOTHROW(real_modes<float>::make(fw::builder{.sizes = {.width = 4, .state_width = 5}, .random = random}));
   CHECK_THROWS_WITH(legs<float>::make(fw::builder{.sizes = whole, .random = random}, fw::log_uniform_step{.smallest = 0}),
                     ContainsSubstring("smallest"));
-  const auto m = layer<legs<float>>(whole);
-  fw::tape<float> t, quiet{fw::recording::off};
-  CHECK_THROWS_WITH(m(t.constant(fw::matrix<float>(2, 15, 1.f))), ContainsSubstring("s4d: x is (2 × 15)"));
-  auto state = m.make_state({.sequences = 2});
-  CHECK_THROWS_WITH(m(t.constant(fw::matrix<float>(2, 16, 1.f)), state), ContainsSubstring("recording::off"));
-  CHECK_THROWS_WITH(m(quiet.constant(fw::matrix<float>(2, 16, 1.f)), state),
-                    ContainsSubstring("1 sequences but the state has 2"));
+  laws::wrong_calls_are_refused<legs<float>>("s4d", whole);
 }

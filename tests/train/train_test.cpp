@@ -55,6 +55,9 @@ TEST_CASE("chart: every point is in the table, and the picture names every line"
   c.add("training", 2, 2.75);
   c.add("validation", 2, 3);
   CHECK(c.csv() == "line,step,loss\ntraining,1,3.25\ntraining,2,2.75\nvalidation,2,3\n");
+  fw::chart odd{.title = "", .x = "step, from 0", .y = "loss"};
+  odd.add("the \"old\" one", 1, 2);
+  CHECK(odd.csv() == "line,\"step, from 0\",loss\n\"the \"\"old\"\" one\",1,2\n");
   const std::string svg = c.svg();
   CHECK(svg.find("a &lt; b") != std::string::npos);
   CHECK(svg.find(">validation<") != std::string::npos);
