@@ -12,7 +12,7 @@
 //   reduce      sums in a fixed shape, whatever the address or the number of threads
 //   random      Philox counters: draws that can be repeated; rng, dropout_mask
 //   legendre    Legendre polynomials, Gauss quadrature
-//   exponential of a small matrix, and solving with one: for what is formed once
+//   matrix_exponential   of a small matrix, and solving with one: for what is formed once
 //   memory      the pool of 64-byte aligned buffers
 //   parallel    threads (OpenMP where formwork::openmp is linked)
 //   error       exceptions that name the operation, what it got and what it needed
@@ -23,10 +23,10 @@
 #include <formwork/core/complex.hpp>
 #include <formwork/core/dual.hpp>
 #include <formwork/core/error.hpp>
-#include <formwork/core/matrix_exponential.hpp>
 #include <formwork/core/legendre.hpp>
 #include <formwork/core/math.hpp>
 #include <formwork/core/matrix.hpp>
+#include <formwork/core/matrix_exponential.hpp>
 #include <formwork/core/memory.hpp>
 #include <formwork/core/pack.hpp>
 #include <formwork/core/parallel.hpp>

@@ -34,13 +34,13 @@ struct chart {
     l.points.emplace_back(at, value);
   }
 
-  /// One row a point: line,x,y.
+  /// One row a point: line,x,y; names with commas or quotes stand in quotes (RFC 4180).
   std::string csv() const {
     std::ostringstream out;
     out.precision(9);
-    out << "line," << x << "," << y << "\n";
+    out << "line," << quoted(x) << "," << quoted(y) << "\n";
     for (const line& l : lines)
-      for (const auto& [at, value] : l.points) out << l.name << "," << at << "," << value << "\n";
+      for (const auto& [at, value] : l.points) out << quoted(l.name) << "," << at << "," << value << "\n";
     return out.str();
   }
 
@@ -129,6 +129,12 @@ struct chart {
     char out[32];
     std::snprintf(out, sizeof out, "%.4g", v);
     return out;
+  }
+  static std::string quoted(const std::string& s) {
+    if (s.find_first_of(",\"\n") == std::string::npos) return s;
+    std::string r = "\"";
+    for (const char c : s) r += c == '"' ? "\"\"" : std::string(1, c);
+    return r + "\"";
   }
   static std::string escaped(const std::string& s) {
     std::string r;
