@@ -145,11 +145,13 @@ void bench::rows() {
   bench::row("attend/forward/causal/log_n:8/n:2048/d:64", {.flops = 4 * flops(8, 64)}, [=] {
     return forward(2048, {8, 8, 64, 64}, scaled);
   });
-  bench::row("attend/forward/causal/softcap/n:1024/d:64", {.flops = flops(1, 64)}, [=] {
-    return forward(n, {1, 1, 64, 64}, policies<fw::causal, fw::softcap>());
-  });
-  bench::row("attend/backward/causal/softcap/n:1024/d:64", {.flops = 2.5 * flops(1, 64)}, [=] {
-    return backward(n, {1, 1, 64, 64}, policies<fw::causal, fw::softcap>());
+  const fw::head_shape eight{8, 8, 64, 64};
+  const auto capped = policies<fw::causal, fw::softcap>();
+  const std::string tail = "/causal/softcap:8/n:2048/d:64";
+  bench::row("attend/forward" + tail, {.flops = 4 * flops(8, 64)}, [=] { return forward(2048, eight, capped); });
+  bench::row("attend/backward" + tail, {.flops = 10 * flops(8, 64)}, [=] { return backward(2048, eight, capped); });
+  bench::row("attend/forward_backward" + tail, {.flops = 14 * flops(8, 64)}, [=] {
+    return [there = forward(2048, eight, capped), back = backward(2048, eight, capped)]() mutable { there(), back(); };
   });
 
   for (const Index cached : {512, 4096, 65536}) {

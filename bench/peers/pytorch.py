@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Times PyTorch on what the bench executables time: the same rows, their names after `pytorch/`.
 
-    taskset -c 1 python3 bench/peers/pytorch.py [--filter REGEX] [--seconds S] [--compile] [--json FILE]
+    taskset -c 1 python3 bench/peers/pytorch.py [--filter REGEX] [--seconds S] [--way WAY] [--json FILE]
 
 float32, eager, one thread (--threads changes it). A row runs for about S seconds (default 1) and at least 5 times; the median is
 reported. GFLOP/s count what the formula needs, as in bench/: 2mnk for a product; 4 n^2 d for attention, of which causal counts the
 visible half, and 2.5 times that for its backward; for a training step 6 x multiplied weights x tokens plus attention. Decoding
 counts the bytes of the weights. The models and steps are formwork's, written as a PyTorch user would: (out x in) weights by
-nn.Linear, scaled_dot_product_attention, clip_grad_norm_, fused AdamW. --compile runs the models through torch.compile
-(needs a C++ compiler).
+nn.Linear, scaled_dot_product_attention, clip_grad_norm_, fused AdamW. --way compiled runs what torch.compile can speed up
+through it (needs a C++ compiler), FlexAttention for a softcapped forward; --way keeping only the rows for which an allocator that
+keeps memory matters: who calls sets it up, by glibc's MALLOC_ variables.
 """
 import argparse
 import json
@@ -139,6 +140,28 @@ def attend(backward, causal, n, d):
     y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
     dy = torch.randn_like(y)
     return {"flops": 2.5 * flops}, lambda: torch.autograd.grad(y, (q, k, v), dy, retain_graph=True)
+
+
+def softcap(backward, heads, n, d, compiled, cap=30.0):
+    """Scores s become cap tanh(s / cap): FlexAttention where it is compiled and nothing but the forward is asked for."""
+    q, k, v = (torch.randn(1, heads, n, d, requires_grad=backward) for _ in range(3))
+    flops = heads * attention_flops(n, d, True)
+    if compiled and not backward:
+        from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+        mask = create_block_mask(lambda b, h, i, j: i >= j, None, None, n, n, device="cpu")
+        flex = torch.compile(flex_attention)
+        return {"flops": flops}, lambda: flex(q, k, v, score_mod=lambda s, b, h, i, j: cap * torch.tanh(s / cap), block_mask=mask)
+    hidden = torch.ones(n, n, dtype=torch.bool).triu(1)
+
+    def forward(q, k, v):
+        scores = cap * torch.tanh(q @ k.transpose(2, 3) * (d**-0.5 / cap))
+        return torch.softmax(scores.masked_fill(hidden, -math.inf), dim=-1) @ v
+
+    run = torch.compile(forward) if compiled else forward
+    if not backward:
+        return {"flops": flops}, lambda: run(q, k, v)
+    dy = torch.randn(1, heads, n, d)
+    return {"flops": 3.5 * flops}, lambda: torch.autograd.grad(run(q, k, v), (q, k, v), dy)
 
 
 def talking_heads(backward, causal, heads, n, d):
@@ -317,6 +340,7 @@ def hippo(train, length, order=64, width=256):
 
 
 def rows(compiled):
+    """Name, what makes it, and the ways it is worth timing in beside eager."""
     for length in (1024, 4096):  # 16384 needs more than 8 GB
         for backward in (False, True):
             yield (f"s4d/forward{'_backward' if backward else ''}/h:256/n:64/b:4/l:{length}",
@@ -332,6 +356,9 @@ def rows(compiled):
                 name = f"attend/{'backward' if backward else 'forward'}/{'causal' if causal else 'full'}/n:{n}/d:64"
                 yield name, lambda backward=backward, causal=causal, n=n: attend(backward, causal, n, 64)
     for backward in (False, True):
+        name = f"attend/forward{'_backward' if backward else ''}/causal/softcap:8/n:2048/d:64"
+        yield name, lambda backward=backward: softcap(backward, 8, 2048, 64, compiled), ("compiled",)
+    for backward in (False, True):
         for causal in (True, False):
             for n in (1024, 2048, 4096):
                 name = f"talking_heads/forward{'_backward' if backward else ''}/{'causal' if causal else 'full'}/h:8/n:{n}/d:64"
@@ -344,9 +371,9 @@ def rows(compiled):
     yield "muon_step/24x768x768_12x768x3072", lambda: muon_step([(24, (768, 768)), (12, (768, 3072))])
     yield "hippo/feed/legt_bilinear/N:64/channels:256", lambda: hippo(False, 64)
     yield "hippo/train/legt/L:1024/N:64/width:256", lambda: hippo(True, 1024)
-    yield "train_step/gpt2_124m/b4_t64", lambda: train_step(True, 4, 64, 50257, 768, 12, 12, compiled)
-    yield "train_step/char/w256_d6_h8_t256_b16", lambda: train_step(False, 16, 256, 256, 256, 6, 8, compiled)
-    yield "decode/gpt2_124m", lambda: decode(50257, 768, 12, 12, 512, compiled)
+    yield "train_step/gpt2_124m/b4_t64", lambda: train_step(True, 4, 64, 50257, 768, 12, 12, compiled), ("keeping", "compiled")
+    yield "train_step/char/w256_d6_h8_t256_b16", lambda: train_step(False, 16, 256, 256, 256, 6, 8, compiled), ("keeping", "compiled")
+    yield "decode/gpt2_124m", lambda: decode(50257, 768, 12, 12, 512, compiled), ("compiled",)
 
 
 def measure(step, seconds):
@@ -371,18 +398,23 @@ def main():
     options.add_argument("--filter", default="", help="only rows whose name (pytorch/...) matches this regular expression")
     options.add_argument("--seconds", type=float, default=1.0, help="time spent on a row")
     options.add_argument("--threads", type=int, default=1)
-    options.add_argument("--compile", action="store_true", help="run the models through torch.compile")
+    options.add_argument("--way", choices=("eager", "keeping", "compiled"), default="eager")
+    options.add_argument("--list", action="store_true", help="print the names of the rows and end")
     options.add_argument("--json", help="also write the rows there")
     given = options.parse_args()
+    compiled = given.way == "compiled"
+    if given.list:
+        print("\n".join(name for name, *_ in rows(compiled)))
+        return
     torch.set_num_threads(given.threads)
     torch.set_num_interop_threads(1)
     torch.manual_seed(1)
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} thread(s), {torch.backends.cpu.get_cpu_capability()}"
-          f"{', torch.compile' if given.compile else ''}")
+          f"{', torch.compile' if compiled else ''}")
     results = {}
-    for path, make in rows(given.compile):
+    for path, make, *ways in rows(compiled):
         name = "pytorch/" + path
-        if not re.search(given.filter, name):
+        if not re.search(given.filter, name) or (given.way != "eager" and given.way not in (ways or [()])[0]):
             continue
         work, step = make()
         seconds = measure(step, given.seconds)
