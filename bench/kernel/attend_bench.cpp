@@ -145,6 +145,20 @@ void bench::rows() {
   bench::row("attend/forward/causal/log_n:8/n:2048/d:64", {.flops = 4 * flops(8, 64)}, [=] {
     return forward(2048, {8, 8, 64, 64}, scaled);
   });
+  // A window costs what it shows: the same queries with all earlier keys are beside it.
+  constexpr Index longer = 16384, width = 256;
+  const fw::head_shape one{1, 1, 64, 64};
+  const double window_flops = 4.0 * 64 * width * (longer - width / 2.0), causal_flops = 2.0 * 64 * longer * longer;
+  const std::string long_tail = "/n:16384/d:64";
+  bench::row("attend/forward/sliding_window:256" + long_tail, {.flops = window_flops},
+             [=] { return forward(longer, one, policies(fw::sliding_window{width})); });
+  bench::row("attend/backward/sliding_window:256" + long_tail, {.flops = 2.5 * window_flops},
+             [=] { return backward(longer, one, policies(fw::sliding_window{width})); });
+  bench::row("attend/forward/causal" + long_tail, {.flops = causal_flops},
+             [=] { return forward(longer, one, policies<fw::causal>()); });
+  bench::row("attend/backward/causal" + long_tail, {.flops = 2.5 * causal_flops},
+             [=] { return backward(longer, one, policies<fw::causal>()); });
+
   const fw::head_shape eight{8, 8, 64, 64};
   const auto capped = policies<fw::causal, fw::softcap>();
   const std::string tail = "/causal/softcap:8/n:2048/d:64";

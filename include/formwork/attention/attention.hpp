@@ -104,13 +104,19 @@ struct attention : projections<S> {
 
   /// The incremental form: x holds the next tokens of each sequence; the state remembers them.
   var<S> operator()(const var<S>& x, state& seen) const {
-    static_assert(!mask_type::sees_ahead,
+    static_assert(incremental_mask<mask_type>,
                   "formwork: this mask lets a query see later keys, so there is no incremental form; use causal or another "
                   "mask that does not see ahead");
     require(!x.tape().records(), "attention: a state is for inference; needs tape{recording::off}");
     const sequences batch = next_places(
         "attention", x.batch(), seen.cache.count(), [&](Index s) { return seen.cache.length(s); },
         [&](Index s) { return seen.cache.capacity(s); }, seen.length);
+    if constexpr (mask_type::sees_ahead)
+      for (Index s = 0; s < batch.count(); ++s) {
+        const Index together = mask.keys_at_once(s), now = batch.start(s) + batch.length(s);
+        require(batch.start(s) >= together || now >= together, "attention: the first ", together, " tokens of sequence ", s,
+                " see each other but only ", now, " are there; needs all of them in one call");
+      }
     matrix<S> qkv = project(x, "attention");
     auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
     if constexpr (rotates<position_type, S>) seen.unturned.append(k(qkv, shape), batch);

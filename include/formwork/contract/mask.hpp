@@ -9,6 +9,8 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
+class sequences;
+
 /// first, ..., last - 1; empty where last <= first.
 struct index_range {
   Index first = 0, last = 0;
@@ -39,10 +41,14 @@ enum class coverage { none, some, all };
 ///   spans(query)          the keys it sees
 ///   count(query)          how many of them there are
 ///   visible(query, key)   the same for one key
-///   sees_ahead            whether any query sees a later key; such a mask has no incremental form
+///   sees_ahead            whether any query sees a later key; such a mask has no incremental form, unless it has
+///
+///   keys_at_once(sequence)   later keys are seen among this many first ones only: a state has to be given them in one call
+///   one_range = true         the second span is always empty
+///   fits(queries)            throws where the mask was made for another batch; called once a call
 ///
 /// Laws      spans, count and visible agree; spans lie within the sequence's keys; without sees_ahead no span passes the
-///           query's position (tests/laws/mask_laws.hpp).
+///           query's position, with keys_at_once none that stands behind those keys (tests/laws/mask_laws.hpp).
 template <class M>
 concept mask_policy = policy<M> && std::same_as<typename M::plugs_into, slot::mask> &&
                       requires(const M& m, query_site query, Index key) {
@@ -51,6 +57,21 @@ concept mask_policy = policy<M> && std::same_as<typename M::plugs_into, slot::ma
                         { m.visible(query, key) } -> std::same_as<bool>;
                         { bool{M::sees_ahead} };
                       };
+
+template <class M>
+concept sees_one_range = requires { requires M::one_range; };
+
+/// Whether a state can be fed by calls, one after another.
+template <class M>
+concept incremental_mask = mask_policy<M> && (!M::sees_ahead || requires(const M& m) {
+                             { m.keys_at_once(Index{}) } -> std::same_as<Index>;
+                           });
+
+/// Calls fits() of a mask that has it.
+template <mask_policy M>
+void require_fit(const M& mask, const sequences& queries) {
+  if constexpr (requires { mask.fits(queries); }) mask.fits(queries);
+}
 
 /// How much of the keys is visible to `queries` consecutive queries, the first of which is given. A mask may have a quicker
 /// member of the same name and meaning.

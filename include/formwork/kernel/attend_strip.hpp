@@ -196,7 +196,7 @@ void apply_formula(const Policies& policies, S* scores, index_range keys, Index 
 }
 
 /// The scale's factor of every query row, once per call: `plain` for gradients, `folded` for the score tile, where the unit
-/// of the weights is folded in unless a formula stands between.
+/// of the weights is folded in unless a formula stands between. Throws where the mask was made for other queries.
 template <real S>
 struct row_factors {
   pooled_vector<S> plain, folded;
@@ -204,6 +204,7 @@ struct row_factors {
   template <class Policies>
   row_factors(const sequences& queries, const auto& key_count, head_shape shape, const Policies& policies)
       : plain(static_cast<std::size_t>(queries.rows())), folded(plain.size()) {
+    require_fit(policies.mask, queries);
     const double unit = leaves_scores<decltype(policies.score)> ? policies.weights.score_unit : 1.0;
     for (Index s = 0; s < queries.count(); ++s)
       for (Index r = 0; r < queries.length(s); ++r) {

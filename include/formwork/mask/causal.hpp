@@ -10,6 +10,7 @@ namespace formwork::inline FORMWORK_ABI {
 struct causal {
   using plugs_into = slot::mask;
   static constexpr bool sees_ahead = false;
+  static constexpr bool one_range = true;
 
   constexpr key_spans spans(query_site query) const { return {index_range{0, count(query)}}; }
   constexpr Index count(query_site query) const { return std::min(query.position + 1, query.keys); }

@@ -8,6 +8,7 @@ namespace formwork::inline FORMWORK_ABI {
 struct full {
   using plugs_into = slot::mask;
   static constexpr bool sees_ahead = true;
+  static constexpr bool one_range = true;
 
   constexpr key_spans spans(query_site query) const { return {index_range{0, query.keys}}; }
   constexpr Index count(query_site query) const { return query.keys; }
