@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <formwork/attention/biased_scores.hpp>
 #include <formwork/heads.hpp>
 #include <formwork/kernel/attend.hpp>
 #include <formwork/mask.hpp>
+#include <formwork/position/alibi.hpp>
 #include <formwork/scale.hpp>
 #include <formwork/score.hpp>
 #include <formwork/weights.hpp>
@@ -160,6 +162,10 @@ void bench::rows() {
              [=] { return backward(longer, one, policies<fw::causal>()); });
 
   const fw::head_shape eight{8, 8, 64, 64};
+  const auto sloped = policies(fw::causal{}, fw::with_bias(fw::plain{}, fw::alibi{}));
+  const std::string with_slopes = "/causal/alibi:8/n:2048/d:64";
+  bench::row("attend/forward" + with_slopes, {.flops = 4 * flops(8, 64)}, [=] { return forward(2048, eight, sloped); });
+  bench::row("attend/backward" + with_slopes, {.flops = 10 * flops(8, 64)}, [=] { return backward(2048, eight, sloped); });
   const auto capped = policies<fw::causal, fw::softcap>();
   const std::string tail = "/causal/softcap:8/n:2048/d:64";
   bench::row("attend/forward" + tail, {.flops = 4 * flops(8, 64)}, [=] { return forward(2048, eight, capped); });

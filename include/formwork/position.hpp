@@ -4,8 +4,10 @@
 /// How a token's place enters a model:
 ///   rope          queries and keys are turned by their positions; given to attention
 ///   frequencies   rope's tables as values: geometric, interpolated, ntk_old, ntk_aware, ntk_fixed, ntk_mixed, dynamic
+///   alibi         scores fall with the distance; given to attention
 ///   sinusoidal    sines and cosines are added to the tokens' vectors; given to the model
 ///   learned       rows of a learned table are added; given to the model
+#include <formwork/position/alibi.hpp>
 #include <formwork/position/frequencies.hpp>
 #include <formwork/position/learned.hpp>
 #include <formwork/position/rope.hpp>

@@ -37,6 +37,25 @@ TEST_CASE("log_n scales rows that see fewer than `smallest` keys as if they saw 
   CHECK(floored({.visible_keys = 17, .key_width = 64}) > floored({.visible_keys = 16, .key_width = 64}));
 }
 
+TEST_CASE("log_n with at_least 1 changes nothing up to its base: the factors of the article") {
+  const fw::log_n clipped{.base = 512, .at_least = 1};
+  laws::scale_laws(clipped);
+  for (const auto& [n, expected] : {std::pair<Index, double>{1, 1}, {256, 1}, {512, 1}, {1024, 1.1111111}, {4096, 1.3333333}}) {
+    CAPTURE(n);
+    const fw::scale_site at{.visible_keys = n, .key_width = 64};
+    CHECK(std::abs(clipped(at) / fw::inv_sqrt{}(at) - expected) <= 5.1e-8);
+    if (n <= 512) CHECK(clipped(at) == fw::inv_sqrt{}(at));
+  }
+}
+
+TEST_CASE("log_n: κ log n / d, which is base 512 at d = 64 for κ = 1.28239559") {
+  const auto scale = fw::log_n::kappa(1.28239559, 64);
+  CHECK(scale.base == Approx(512).epsilon(1e-7));
+  for (const Index n : {2, 100, 5000})
+    CHECK(fw::log_n::kappa(0.7, 48)({.visible_keys = n, .key_width = 48}) ==
+          Approx(0.7 * std::log(static_cast<double>(n)) / 48).epsilon(1e-14));
+}
+
 TEST_CASE("log_n counts the keys a row sees: causal attention's rows are scaled one by one") {
   cases::attention_case<double> one({2, 1, 6, 5}, {40, 1, 17});
   const auto got = one.run(cases::policies(fw::causal{}, fw::log_n{.base = 20})), expected = one.expect(cases::policies(fw::causal{}, fw::log_n{.base = 20}));

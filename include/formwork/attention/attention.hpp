@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <formwork/attention/biased_scores.hpp>
 #include <formwork/attention/projections.hpp>
 #include <formwork/attention/turning.hpp>
 #include <formwork/contract/heads.hpp>
@@ -26,7 +27,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 ///   attention<float, causal, rope<>, softcap>
 ///
-///   q, k, v = x Q, x K, x V -> positions -> scores q · k scale -> score formula -> mask -> weights -> values -> output
+///   q, k, v = x Q, x K, x V -> turned -> scores q · k scale -> score formula, bias -> mask -> weights -> values -> output
 ///
 /// Shapes    x, y (tokens × width); Q (width × query_heads · key_width), K (width × key_heads · key_width), V (width ×
 ///           value_heads · head_width), O (output_heads · head_width × width). How many heads of each kind there are is the
@@ -164,7 +165,7 @@ struct attention : projections<S> {
   auto mixing_gradients() const {
     return with_parameters(heads, [](const auto&... mixing) { return std::tuple(gradient_of(mixing)...); });
   }
-  auto chosen() const { return attend_policies{mask, scale, score, weights, in_kernel(heads)}; }
+  auto chosen() const { return attend_policies{mask, scale, with_bias(score, position), weights, in_kernel(heads)}; }
 
   static void turn_both(const turns<position_type, S>& turn, matrix<S>& qkv, const head_shape& h, const sequences& batch,
                         direction way) {

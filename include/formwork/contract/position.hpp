@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/contract/module.hpp>
+#include <formwork/contract/score.hpp>
 #include <formwork/core/matrix.hpp>
 #include <formwork/core/sequences.hpp>
 #include <formwork/core/slot.hpp>
@@ -54,6 +55,20 @@ concept embeds = requires(const P& p, const var<S>& x) {
 template <class P>
 concept absolute_position = embeds<P, float> || embeds<P, double>;
 
+/// Adds to every score what the places of its query and key say:
+///
+///   p.bias(at)                                    T, for any number type of a score_site<T>
+///   p.at_head(head, heads)                        optional: what has the bias() of one head (contract/score.hpp)
+///
+/// Laws      those of a score formula, which it becomes part of (attention/biased_scores.hpp, tests/laws/score_laws.hpp).
+template <class P, class T>
+concept biases_score = requires(const P& p, score_site<T> at) {
+  { p.bias(at) } -> std::same_as<T>;
+};
+template <class P>
+concept biased_position = biases_score<P, pack<float>> && biases_score<P, pack<double>> && biases_score<P, dual<pack<float>>> &&
+                          biases_score<P, dual<pack<double>>>;
+
 /// Tokens have no place: the default of attention and of models.
 struct no_position {
   using plugs_into = slot::position;
@@ -65,10 +80,11 @@ struct no_position {
 ///
 ///   rotate      queries and keys are turned before their product: `rotary_position`, given to attention. Such policies
 ///               compare, so that a table is made again when a value has changed.
+///   bias        a number is added to each score, after its formula: `biased_position`, given to attention
 ///   embed       a vector is added to each token's: `absolute_position`, given to the model
 template <class P>
 concept position_policy = policy<P> && std::same_as<typename P::plugs_into, slot::position> &&
-                          (rotary_position<P> || absolute_position<P> || std::same_as<P, no_position>);
+                          (rotary_position<P> || biased_position<P> || absolute_position<P> || std::same_as<P, no_position>);
 static_assert(position_policy<no_position>);
 
 }  // namespace formwork

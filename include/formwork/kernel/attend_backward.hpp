@@ -149,10 +149,11 @@ struct attend_backward_head {
                                         room.dout_strips + (q0 + r0) * shape.head_width, room.v_panels,
                                         shape.head_width);
     }
+    const auto& score_formula = at_head(policies.score, head, shape.heads);
     for (Index i = 0; i < seen.queries; ++i) {
       S *w = room.weights + (r0 + i) * stride, *ds = room.dscores + (r0 + i) * stride;
       for (Index j = in_use.first; j < in_use.last; j += lanes<S>)
-        weigh(w + j, ds + j, q0 + r0 + i, seen.block.first + j);
+        weigh(score_formula, w + j, ds + j, q0 + r0 + i, seen.block.first + j);
       if (block_cover == coverage::some)
         each_gap(seen.spans(i), {0, stride}, [=](index_range gap) {
           std::fill(w + gap.first, w + gap.last, S(0));
@@ -162,7 +163,7 @@ struct attend_backward_head {
   }
 
   /// A pack of scores becomes weights, a pack of weight gradients the scores' gradients.
-  FORMWORK_INLINE void weigh(S* score, S* gradient, Index query, Index key) const {
+  FORMWORK_INLINE void weigh(const auto& score_formula, S* score, S* gradient, Index query, Index key) const {
     using P = pack<S>;
     const P dw = P::load(gradient);
     P s = P::load(score), slope(1);
@@ -170,7 +171,7 @@ struct attend_backward_head {
       using D = dual<P>;
       const Index position = first.position + query;
       const score_site<D> at{D(P(position) - P::ramp(static_cast<S>(key)), P(0)), position, key, head, shape.heads};
-      const D bent = policies.score(D(s, P(1)), at);
+      const D bent = score_formula(D(s, P(1)), at);
       s = bent.value * P(policies.weights.score_unit);
       slope = bent.slope;
     }

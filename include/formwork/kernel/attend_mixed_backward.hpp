@@ -176,10 +176,12 @@ struct attend_mixed_backward_strip {
     for (Index i = 0; i < q.rows(); ++i) {
       const Index at = i * stride + in_use.first;
       mix_scores(scores, at, packs);
-      for (Index h = 0; h < shape.heads; ++h)
+      for (Index h = 0; h < shape.heads; ++h) {
+        const auto& score_formula = at_head(policies.score, h, shape.heads);
         for (Index j = in_use.first; j < in_use.last; j += lanes<S>)
-          slope(room.weights + h * step + i * stride + j, gradients + h * step + i * stride + j, h, i,
+          slope(score_formula, room.weights + h * step + i * stride + j, gradients + h * step + i * stride + j, h, i,
                 seen.block.first + j);
+      }
       if (gaps) {
         clear_gaps(room.weights + i * stride, shape.heads, seen.spans(i), in_use);
         clear_gaps(gradients + i * stride, shape.heads, seen.spans(i), in_use);
@@ -203,14 +205,14 @@ struct attend_mixed_backward_strip {
   Index whole_keys() const { return (first.keys + strip_rows - 1) / strip_rows * strip_rows; }
 
   /// A pack of mixed scores becomes weights, their gradients the mixed scores'.
-  FORMWORK_INLINE void slope(S* score, S* gradient, Index h, Index i, Index key) const {
+  FORMWORK_INLINE void slope(const auto& score_formula, S* score, S* gradient, Index h, Index i, Index key) const {
     using P = pack<S>;
     P s = P::load(score), bent_slope(1);
     if constexpr (formula) {
       using D = dual<P>;
       const Index position = first.position + i;
       const score_site<D> at{D(P(position) - P::ramp(static_cast<S>(key)), P(0)), position, key, h, shape.heads};
-      const D bent = policies.score(D(s, P(1)), at);
+      const D bent = score_formula(D(s, P(1)), at);
       s = bent.value * P(policies.weights.score_unit);
       bent_slope = bent.slope;
     }

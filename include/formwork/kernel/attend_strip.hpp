@@ -188,10 +188,11 @@ void apply_formula(const Policies& policies, S* scores, index_range keys, Index 
                    Index heads) {
   using P = pack<S>;
   const P unit(policies.weights.score_unit);
+  const auto& formula = at_head(policies.score, head, heads);
   for (Index j = keys.first; j < keys.last; j += P::size) {
     const Index key = first_key + j;
     const score_site<P> at{P(position) - P::ramp(static_cast<S>(key)), position, key, head, heads};
-    (policies.score(P::load(scores + j), at) * unit).store(scores + j);
+    (formula(P::load(scores + j), at) * unit).store(scores + j);
   }
 }
 
