@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Sourced by run.sh and test.sh: finds what is missing on this machine and installs it, or says what to install.
+# Sourced by run.sh, test.sh and core.sh: finds what is missing on this machine and installs it, or says what to install.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 say() { printf '\n==> %s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# Debian package, what it is, and either a command or one of several headers that show it is there.
+# Debian package, what it is, and what shows that it is there: a command, one of several headers, or a file.
 needed=(
   "g++|a C++20 compiler, g++ 12 or newer|command c++"
   "cmake|CMake 3.25 or newer|command cmake"
@@ -19,10 +19,11 @@ needed=(
   "catch2|Catch2 2.13 or newer|header catch2/catch.hpp catch2/catch_all.hpp"
 )
 
-present() {  # present command NAME | present header FILE...
+present() {  # present command NAME | present header FILE... | present file PATH
   local kind=$1 folder name
   shift
   if [ "$kind" = command ]; then command -v "$1" >/dev/null; return; fi
+  if [ "$kind" = file ]; then [ -e "$1" ]; return; fi
   for folder in /usr/include /usr/local/include /opt/homebrew/include ${CMAKE_PREFIX_PATH:+"${CMAKE_PREFIX_PATH%%:*}/include"}; do
     for name in "$@"; do [ -e "$folder/$name" ] && return 0; done
   done

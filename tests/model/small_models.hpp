@@ -73,7 +73,7 @@ talking<S> make_talking(std::uint64_t seed = 3) {
 inline std::vector<Index> ids(Index count, Index vocab, std::uint64_t seed) {
   fw::rng random{seed};
   std::vector<Index> r;
-  for (Index i = 0; i < count; ++i) r.push_back(static_cast<Index>(random.below(static_cast<std::uint64_t>(vocab))));
+  for (Index i = 0; i < count; ++i) r.push_back(random.below(vocab));
   return r;
 }
 inline fw::tokens batch_of(std::initializer_list<Index> lengths, Index vocab, std::uint64_t seed) {

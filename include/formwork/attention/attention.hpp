@@ -191,10 +191,10 @@ struct attention : projections<S> {
       if constexpr (separate_heads<heads_type>) {
         run();
       } else {
-        matrix<S> scores(h.query_heads, h.heads), weights(h.heads, h.output_heads);
-        run(head_mixing_gradient<S>{scores, weights});
-        std::get<0>(mixing).add(std::move(scores));
-        std::get<1>(mixing).add(std::move(weights));
+        matrix<S> dscores(h.query_heads, h.heads), dweights(h.heads, h.output_heads);
+        run(head_mixing_gradient<S>{dscores, dweights});
+        std::get<0>(mixing).add(std::move(dscores));
+        std::get<1>(mixing).add(std::move(dweights));
       }
       turn_both(turn, d, h, x.batch(), direction::backward);
       base::recorded::backward(x, d);

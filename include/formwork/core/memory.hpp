@@ -11,6 +11,10 @@
 #include <new>
 #include <vector>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace formwork::inline FORMWORK_ABI {
 
 /// Every buffer starts on a cache line.
@@ -41,9 +45,9 @@ class pool {
     const std::scoped_lock lock(mutex_);
     for (int at = c; at < classes; ++at)
       if (void* block = free_[at]) {
-        free_[at] = *static_cast<void**>(block);
+        free_[at] = header(block)->next;
         account(header(block)->bytes);
-        return block;
+        return opened(block, bytes);
       }
     const std::size_t size = class_bytes(c);
     auto* raw = static_cast<std::byte*>(std::aligned_alloc(alignment, size + alignment));
@@ -53,7 +57,8 @@ class pool {
     void* block = raw + alignment;
     header(block)->bytes = size;
     account(size);
-    return block;
+    close(block);
+    return opened(block, bytes);
   }
 
   void give(void* block) noexcept {
@@ -61,8 +66,9 @@ class pool {
     const std::scoped_lock lock(mutex_);
     const std::size_t bytes = header(block)->bytes;
     usage_.in_use -= bytes;
+    close(block);
     void*& first = free_[size_class(bytes)];
-    *static_cast<void**>(block) = first;
+    header(block)->next = first;
     first = block;
   }
 
@@ -71,7 +77,7 @@ class pool {
     const std::scoped_lock lock(mutex_);
     for (void*& first : free_)
       while (first) {
-        void* next = *static_cast<void**>(first);
+        void* next = header(first)->next;
         usage_.held -= header(first)->bytes;
         std::free(static_cast<std::byte*>(first) - alignment);
         first = next;
@@ -90,10 +96,23 @@ class pool {
  private:
   struct block_header {
     std::size_t bytes;
+    void* next;  // while it is free
   };
   static block_header* header(void* block) {
     return reinterpret_cast<block_header*>(static_cast<std::byte*>(block) - alignment);
   }
+
+  // Under AddressSanitizer a block can be touched only until it is given back, and only the bytes that were asked for.
+#ifdef __SANITIZE_ADDRESS__
+  static void* opened(void* block, std::size_t bytes) {
+    ASAN_UNPOISON_MEMORY_REGION(block, bytes);
+    return block;
+  }
+  static void close(void* block) { ASAN_POISON_MEMORY_REGION(block, header(block)->bytes); }
+#else
+  static void* opened(void* block, std::size_t) { return block; }
+  static void close(void*) {}
+#endif
 
   // Eight classes an octave from 64 bytes up: at most 1/8 of a block is unused.
   static constexpr int per_octave = 8, octaves = 40, classes = per_octave * octaves;

@@ -35,7 +35,7 @@ class byte_text {
     require(training_ > length, "byte_text: the training part has ", training_, " bytes; needs more than the window of ", length);
     prepare(out, count, length);
     for (Index s = 0; s < count; ++s)
-      copy_window(static_cast<Index>(random.below(static_cast<std::uint64_t>(training_ - length))), s * length, length, out);
+      copy_window(random.below(training_ - length), s * length, length, out);
   }
 
   training_batch draw(Index count, Index length, rng& random) const {
