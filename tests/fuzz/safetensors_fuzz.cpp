@@ -23,8 +23,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     }
     fuzz::demand(bytes < size, "the tensors lie inside the file");
 
-    const fw::safetensors_header again =
-        fw::safetensors_header::parse(file.site(), fw::safetensors_header{file.entries(), file.metadata()}.json(), bytes);
+    const fw::safetensors_header again = fw::safetensors_header::parse(
+        file.site(), fw::safetensors_header{file.entries(), file.metadata()}.json(), bytes);
     fuzz::demand(again.metadata == file.metadata(), "metadata is written as it was read");
     fuzz::demand(again.entries.size() == file.entries().size(), "every tensor is written");
     for (const auto& one : again.entries) {

@@ -145,8 +145,8 @@ class input_file {
     std::size_t filled = 0;
     while (true) {
       if (filled == content.size()) content.resize(2 * content.size());
-      const ssize_t got = uninterrupted(
-          [&] { return ::read(file_.number(), content.data() + filled, content.size() - filled); });
+      const ssize_t got =
+          uninterrupted([&] { return ::read(file_.number(), content.data() + filled, content.size() - filled); });
       site_.succeeds(got >= 0, "cannot be read");
       if (got == 0) break;
       filled += static_cast<std::size_t>(got);
@@ -157,8 +157,7 @@ class input_file {
 
  private:
   ssize_t some(std::uint64_t offset, std::byte* to, std::size_t bytes) const {
-    if (file_)
-      return uninterrupted([&] { return ::pread(file_.number(), to, bytes, static_cast<off_t>(offset)); });
+    if (file_) return uninterrupted([&] { return ::pread(file_.number(), to, bytes, static_cast<off_t>(offset)); });
     if (offset >= size_) return 0;
     const auto count = std::min(bytes, static_cast<std::size_t>(size_ - offset));
     std::memcpy(to, memory_.data() + offset, count);
@@ -305,14 +304,14 @@ class output_file {
     static std::atomic<unsigned> number{0};
     while (true) {
       temporary_ = text(folder_, "/", stem_, ::getpid(), ".", number++, ".tmp");
-      file_ = descriptor(uninterrupted(
-          [&] { return ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode); }));
+      file_ = descriptor(
+          uninterrupted([&] { return ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode); }));
       if (!file_ && errno == EEXIST) continue;
       if (!file_) return temporary_.clear();
       // Another save may have taken it for a leftover before it was locked. Where there are no locks, nothing is removed.
       struct stat found;
-      const bool taken = (!lock(file_) && errno == EWOULDBLOCK) ||
-                         (::fstat(file_.number(), &found) == 0 && found.st_nlink == 0);
+      const bool taken =
+          (!lock(file_) && errno == EWOULDBLOCK) || (::fstat(file_.number(), &found) == 0 && found.st_nlink == 0);
       if (!taken) return;
     }
   }
