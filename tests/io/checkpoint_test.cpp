@@ -8,6 +8,8 @@
 #include "io/scratch_folder.hpp"
 #include "support/catch.hpp"
 
+#include <limits>
+
 namespace fw = formwork;
 using fw::Index;
 
@@ -210,6 +212,8 @@ TEST_CASE("A self-test that is nonsense is a file error") {
   CHECK_THAT(with({1, -1}, {2}, 1), StartsWith("its self-test cannot be run"));
   CHECK_THAT(with({1, 2}, {3}, 1), StartsWith("its self-test cannot be run"));
   CHECK_THAT(with({1, 2}, {-1, 3}, 1), StartsWith("its self-test cannot be run"));
+  const auto largest = std::numeric_limits<std::int64_t>::max();
+  CHECK_THAT(with({1, 2}, {largest, largest, 4}, 1), StartsWith("its self-test cannot be run"));
   CHECK_THAT(with({1, 2}, {2, 0}, 1), StartsWith("its self-test cannot be run"));
 }
 

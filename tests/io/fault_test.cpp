@@ -198,7 +198,7 @@ bool is_spared(const system_call& one, int error) {
 TEST_CASE("A save makes the calls that the faults below stand for") {
   const setting s;
   REQUIRE(save_under(fault::none, 0, 0, s.out).empty());
-  CHECK(s.folder.content("out") == new_content());
+  CHECK((s.folder.content("out") == new_content()));
   std::string all;
   for (const auto& one : plan.made) all += one.name + " ";
   CHECK(all ==
@@ -224,7 +224,7 @@ TEST_CASE(
       const bool renamed = std::any_of(plan.made.begin(), plan.made.begin() + static_cast<std::ptrdiff_t>(at),
                                        [](const auto& before) { return before.name == "rename"; });
       CHECK(message.empty() == is_spared(one, error));
-      CHECK(s.folder.content("out") == (message.empty() || renamed ? new_content() : old_content));
+      CHECK((s.folder.content("out") == (message.empty() || renamed ? new_content() : old_content)));
       CHECK(s.other_files() == 0);
       if (message.empty()) continue;
       ++refused;
@@ -234,7 +234,7 @@ TEST_CASE(
         CHECK_THAT(message, EndsWith(renamed ? "a power failure may bring the old one back"
                                              : "nothing was saved, an old file is as it was"));
       save(s.out);
-      CHECK(s.folder.content("out") == new_content());
+      CHECK((s.folder.content("out") == new_content()));
     }
   CHECK(refused > 40);
 }
@@ -250,7 +250,7 @@ TEST_CASE("A save that signals interrupt, and whose writes stop half-way, is mad
       if (what == fault::error && (one.name == "stat" || one.name == "readlink")) continue;  // never interrupted
       CAPTURE(at, one.name);
       CHECK(message.empty());
-      CHECK(s.folder.content("out") == new_content());
+      CHECK((s.folder.content("out") == new_content()));
       CHECK(s.other_files() == 0);
     }
   CHECK(calls > 20);
@@ -282,7 +282,7 @@ TEST_CASE("A process that dies at any call of a save leaves the old file or the 
       left += s.other_files() > 0;
       kept += found == old_content;
       save(s.out);
-      CHECK(s.folder.content("out") == new_content());
+      CHECK((s.folder.content("out") == new_content()));
       CHECK(s.folder.files() == 1);
     }
   CHECK(left > 10);
@@ -378,7 +378,7 @@ TEST_CASE("A folder that may not be written to refuses a save, which leaves the 
   });
   fs::permissions(folder, fs::perms::owner_all);
   CHECK(said == "safetensors: " + s.out + ": cannot be written: Permission denied");
-  CHECK(s.folder.content("out") == old_content);
+  CHECK((s.folder.content("out") == old_content));
   CHECK(s.other_files() == 0);
 }
 
