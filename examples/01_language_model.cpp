@@ -49,7 +49,7 @@ struct run {
 struct call {
   std::vector<std::string> text;
   std::string save = "language_model.safetensors", resume, prompt;
-  Index evaluate_every = 100, sample = 400, stop_at = 0;
+  Index evaluate_every = 100, save_every = 0, sample = 400, stop_at = 0;
   int threads = 0;
   fw::sampler draw{.temperature = 0.8, .top_k = 0, .top_p = 0.95};
 };
@@ -76,6 +76,8 @@ void add_options(CLI::App& app, run& r, call& c) {
   of_the_run("--weight-decay", r.weight_decay, "of AdamW", CLI::Range(0.0, 10.0));
   of_the_run("--seed", r.seed, "of everything random", count);
   app.add_option("--stop-at", c.stop_at, "save and stop after this step; 0: at the end")->check(count);
+  app.add_option("--save-every", c.save_every, "steps between saves, each over the last: what a crash can lose; 0: only at the end")
+      ->check(count);
   app.add_option("--evaluate-every", c.evaluate_every, "steps between validations")->check(positive)->capture_default_str();
   app.add_option("--threads", c.threads, "0: all cores")->check(CLI::Range(0, 1024))->capture_default_str();
   app.add_option("--prompt", c.prompt, "what the sample continues; default: the start of the held-out text");
@@ -143,6 +145,7 @@ void train(run& r, const call& c, const fw::byte_text& text, model_type& model, 
       r.validation_loss.push_back(validate(model, text, r));
       line.say(fw::text("step ", r.step, ": validation loss ", support::rounded(r.validation_loss.back(), 4)));
     }
+    if (c.save_every > 0 && r.step % c.save_every == 0 && !c.save.empty()) fw::save_checkpoint(c.save, model, optimizer, r);
     const double made = static_cast<double>(r.step - first) / seconds;
     line.update(r.step, fw::text("loss ", support::rounded(smooth, 3), "  ",
                                  support::rounded(made * static_cast<double>(r.batch * r.window) / 1000, 1), " k tokens/s  ",

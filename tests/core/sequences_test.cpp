@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 
+#include <limits>
 #include <vector>
 
 namespace fw = formwork;
@@ -60,6 +61,9 @@ TEST_CASE("sequences: a row has the position it is at in its sequence, and a len
 
 TEST_CASE("sequences: wrong lengths, starts and ids are refused by their numbers") {
   CHECK_THROWS_WITH((fw::sequences{2, -3}), ContainsSubstring("length -3 of sequence 1"));
+  const Index largest = std::numeric_limits<Index>::max();
+  CHECK(fw::sequences{largest, 0}.rows() == largest);
+  CHECK_THROWS_WITH((fw::sequences{largest, largest, 4}), ContainsSubstring("needs a sum that is an Index"));
   CHECK_THROWS_AS(fw::sequences::equal(-1, 2), fw::argument_error);
   fw::sequences s{1, 1};
   CHECK_THROWS_WITH(s.starts(std::vector<Index>{1}), ContainsSubstring("1 starts for 2 sequences"));

@@ -19,7 +19,7 @@ for f in whole.safetensors whole.csv whole.svg; do [ -s $f ] || fail "$f is miss
 grep -q '</svg>' whole.svg || fail "the picture is not whole"
 
 # Stopped and resumed: the same bytes as never stopped, on another number of threads as well.
-"$program" "${small[@]}" --stop-at 9 --save part.safetensors >out 2>err || fail "a stopped run ends with $?"
+"$program" "${small[@]}" --stop-at 9 --save-every 4 --save part.safetensors >out 2>err || fail "a stopped run ends with $?"
 grep -q 'Stopped after step 9 of 24' out || fail "a stopped run does not say so"
 "$program" --text text --resume part.safetensors --save part.safetensors --evaluate-every 8 --sample 20 --threads 1 >out 2>err ||
   fail "a resumed run ends with $?: $(tail -1 err)"

@@ -8,6 +8,8 @@
 #include "io/scratch_folder.hpp"
 #include "support/catch.hpp"
 
+#include <limits>
+
 namespace fw = formwork;
 using fw::Index;
 
@@ -204,11 +206,14 @@ TEST_CASE("A self-test that is nonsense is a file error") {
     return refusal([&] { fw::load_model(folder.path("model"), model); });
   };
   CHECK_THAT(with({1, 2}, {2}, 1), StartsWith("fails its self-test"));
+  CHECK(with(std::vector<std::int64_t>(1025), {1025}, 1) == "its self-test has 1025 tokens; needs at most 1024");
   CHECK_THAT(with({1, 2}, {2}, 2), StartsWith("its self-test gives (1 × 7) scores; needs the recorded (2 × 7)"));
   CHECK_THAT(with({1, 7}, {2}, 1), StartsWith("its self-test cannot be run"));
   CHECK_THAT(with({1, -1}, {2}, 1), StartsWith("its self-test cannot be run"));
   CHECK_THAT(with({1, 2}, {3}, 1), StartsWith("its self-test cannot be run"));
   CHECK_THAT(with({1, 2}, {-1, 3}, 1), StartsWith("its self-test cannot be run"));
+  const auto largest = std::numeric_limits<std::int64_t>::max();
+  CHECK_THAT(with({1, 2}, {largest, largest, 4}, 1), StartsWith("its self-test cannot be run"));
   CHECK_THAT(with({1, 2}, {2, 0}, 1), StartsWith("its self-test cannot be run"));
 }
 
@@ -277,6 +282,51 @@ TEST_CASE("Every truncation of a model file is one clear error and leaves the mo
                  ContainsSubstring("empty") || ContainsSubstring("at least 10") || ContainsSubstring("cut short"));
   }
   CHECK(numbers(model) == before);
+}
+
+TEST_CASE("Every flipped bit of a checkpoint's header is one clear error, or changes nothing that is loaded") {
+  const scratch_folder folder;
+  const fw::sizes tiny{.vocab = 3, .width = 1};
+  auto saved = red_toy<float>::make(tiny, 1), model = red_toy<float>::make(tiny, 2);
+  auto saved_optimizer = fw::optimizer(fw::otherwise(fw::adamw{})),
+       optimizer = fw::optimizer(fw::otherwise(fw::adamw{}));
+  const run_state saved_state{.step = 3, .losses = {1, 2}};
+  run_state state;
+  fw::save_checkpoint(folder.path("run"), saved, saved_optimizer, saved_state);
+  const std::string whole = folder.content("run");
+  const auto open = [](const std::string& bytes) { return fw::safetensors_file::of(std::as_bytes(std::span(bytes))); };
+  const auto names = [](const fw::safetensors_file& file) {
+    std::vector<std::string> all;
+    for (const auto& one : file.entries()) all.push_back(one.name);
+    return all;
+  };
+  const auto original = names(open(whole));
+  const std::size_t header = whole.size() - static_cast<std::size_t>(open(whole).entries().back().end);
+  const auto expected = numbers(saved), before = numbers(model);
+  int taken = 0, refused = 0;
+  for (std::size_t bit = 0; bit < 8 * header; ++bit) {
+    std::string flipped = whole;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
+    const std::string said = refusal([&] { fw::load_checkpoint(open(flipped), model, optimizer, state); });
+    CAPTURE(bit, said, flipped.substr(0, header));
+    if (said == "nothing was refused") {
+      REQUIRE(numbers(model) == expected);
+      REQUIRE((state.step == 3 && state.losses == saved_state.losses));
+      REQUIRE(names(open(flipped)) == original);
+      model = red_toy<float>::make(tiny, 2);
+      state = {};
+      ++taken;
+    } else {
+      REQUIRE(numbers(model) == before);
+      REQUIRE((state.step == 0 && state.losses.empty()));
+      ++refused;
+    }
+    const bool loads = refusal([&] { fw::load_model(open(flipped), model); }) == "nothing was refused";
+    REQUIRE(numbers(model) == (loads ? expected : before));
+    if (loads) model = red_toy<float>::make(tiny, 2);
+  }
+  CHECK(taken > 100);  // in what describes the build that saved it
+  CHECK(refused > 10 * taken);
 }
 
 TEST_CASE("A changed exponent of any weight is found by the self-test") {

@@ -109,6 +109,38 @@ TEST_CASE("Every changed byte of a small file is taken or refused in one line") 
   }
 }
 
+TEST_CASE(
+    "Every flipped bit of a header is one clear error, or the same tensors, one of them perhaps under another name") {
+  const std::string whole = small_model();
+  const auto open = [](const std::string& bytes) { return fw::safetensors_file::of(std::as_bytes(std::span(bytes))); };
+  const auto original = open(whole).entries();
+  int taken = 0, renamed = 0, refused = 0;
+  for (std::size_t bit = 0; bit < 8 * (whole.size() - 40); ++bit) {
+    std::string flipped = whole;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
+    CAPTURE(bit, flipped);
+    try {
+      const auto entries = open(flipped).entries();
+      int other_names = 0;
+      REQUIRE(entries.size() == original.size());
+      for (std::size_t i = 0; i < entries.size(); ++i) {
+        const auto &now = entries[i], &was = original[i];
+        REQUIRE((now.type == was.type && now.shape == was.shape && now.begin == was.begin && now.end == was.end));
+        other_names += now.name != was.name;
+      }
+      REQUIRE(other_names <= 1);
+      renamed += other_names;
+      ++taken;
+    } catch (const fw::file_error& e) {
+      REQUIRE_THAT(e.what(), StartsWith("safetensors: memory: ") && !ContainsSubstring("\n"));
+      ++refused;
+    }
+  }
+  CHECK(renamed > 10);     // the names have 3 letters
+  CHECK(taken > renamed);  // and there is metadata
+  CHECK(refused > 10 * taken);
+}
+
 TEST_CASE("A wrong header length is refused before anything of that size is allocated") {
   const scratch_folder folder;
   const auto with_length = [](std::uint64_t length) {

@@ -13,14 +13,15 @@ namespace formwork::inline FORMWORK_ABI {
 /// A ragged batch: sequence s is rows first(s) .. first(s) + length(s) - 1 of an activation; its row r has the position
 /// start(s) + r. Without a state every sequence starts at position 0.
 ///
-/// Throws    argument_error for a negative length.
+/// Throws    argument_error for a negative length, or lengths whose sum is no Index.
 class sequences {
  public:
   sequences() : offsets_(1, 0) {}
   explicit sequences(std::span<const Index> lengths) : offsets_(lengths.size() + 1, 0) {
     for (std::size_t s = 0; s < lengths.size(); ++s) {
       require(lengths[s] >= 0, "sequences: length ", lengths[s], " of sequence ", s, "; needs >= 0");
-      offsets_[s + 1] = offsets_[s] + lengths[s];
+      require(!__builtin_add_overflow(offsets_[s], lengths[s], &offsets_[s + 1]), "sequences: length ", lengths[s],
+              " of sequence ", s, "; needs a sum that is an Index");
     }
   }
   sequences(std::initializer_list<Index> lengths)

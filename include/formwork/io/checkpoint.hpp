@@ -8,6 +8,7 @@
 #include <formwork/tape/tape.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -110,6 +111,8 @@ void add_model(safetensors_writer& out, const Model& model) {
 inline void require_composition(const safetensors_file& file, const std::string& ours, verdict other) {
   const auto& metadata = file.metadata();
   const auto format = metadata.find("formwork.format"), theirs = metadata.find("formwork.composition");
+  file.site().needs((format == metadata.end()) == (theirs == metadata.end()),
+                    "is damaged: it has only one of formwork.format and formwork.composition; needs both or none");
   file.site().needs(format == metadata.end() || format->second == "1", "has format \"",
                     one_line(format == metadata.end() ? "" : format->second),
                     "\"; needs 1: it was saved by a newer formwork");
@@ -149,10 +152,15 @@ staged_numbers stage_model(const safetensors_file& file, Model& model, const loa
       staged.add(p.value(), std::move(numbers));
     });
   });
+  const auto is_ours = [](const std::string& name) {
+    constexpr std::array<std::string_view, 3> exact{"formwork.self_test.output", "formwork.self_test.tokens",
+                                                    "formwork.self_test.lengths"};
+    return std::find(exact.begin(), exact.end(), name) != exact.end() || name.starts_with("formwork.optimizer") ||
+           name.starts_with("formwork.state");
+  };
   for (const tensor_entry& one : file.entries())
-    file.site().needs(
-        options.unused_tensors == verdict::ignore || used.count(one.name) > 0 || one.name.rfind("formwork.", 0) == 0,
-        "has a tensor \"", one_line(one.name), "\" that the model has no parameter for");
+    file.site().needs(options.unused_tensors == verdict::ignore || used.count(one.name) > 0 || is_ours(one.name),
+                      "has a tensor \"", one_line(one.name), "\" that the model has no parameter for");
   staged_numbers staged;
   for (const auto& one : read) one(staged);
   return staged;
@@ -165,6 +173,8 @@ void require_self_test(const safetensors_file& file, const Model& model) {
     if (!file.contains("formwork.self_test.output")) return;
     using S = typename Model::scalar;
     const auto& site = file.site();
+    const Index count = file.entry("formwork.self_test.tokens").count();
+    site.needs(count <= 1024, "its self-test has ", count, " tokens; needs at most 1024");  // what it may cost
     const auto ids = file.read_integers<Index>("formwork.self_test.tokens");
     const auto lengths = file.read_integers<Index>("formwork.self_test.lengths");
     const matrix<S> recorded = file.read<S>("formwork.self_test.output");
@@ -213,8 +223,7 @@ void save_model(const std::string& path, const Model& model) {
 ///
 /// Throws    file_error; the model is then as it was.
 template <class Model>
-void load_model(const std::string& path, Model& model, const load_options& options = {}) {
-  const auto file = safetensors_file::read(path, "load_model");
+void load_model(const safetensors_file& file, Model& model, const load_options& options = {}) {
   require_composition(file, composition_of(model), options.other_composition);
   const staged_numbers staged = stage_model(file, model, options);
   staged.exchange();
@@ -224,6 +233,10 @@ void load_model(const std::string& path, Model& model, const load_options& optio
     staged.exchange();
     throw;
   }
+}
+template <class Model>
+void load_model(const std::string& path, Model& model, const load_options& options = {}) {
+  load_model(safetensors_file::read(path, "load_model"), model, options);
 }
 
 /// Saves all that training needs to continue with equal bits: model, optimizer and `state`, the run's own values (values.hpp).
@@ -242,30 +255,32 @@ void save_checkpoint(const std::string& path, Model& model, Optimizer& optimizer
   out.save(path, "save_checkpoint");
 }
 
-inline safetensors_file open_checkpoint(const std::string& path, const char* operation) {
-  auto file = safetensors_file::read(path, operation);
+inline void require_checkpoint(const safetensors_file& file) {
   file.site().needs(file.contains("formwork.optimizer_steps"),
                     "is no checkpoint of a training run; needs a file of save_checkpoint");
-  return file;
 }
 
 /// Reads only the run's own values: what the model is to be made from, before load_checkpoint.
 ///
 /// Throws    file_error; the state is then as it was.
 template <class State>
-void load_state(const std::string& path, State& state) {
-  const auto file = open_checkpoint(path, "load_state");
+void load_state(const safetensors_file& file, State& state) {
+  require_checkpoint(file);
   std::vector<std::function<void()>> then;
   read_value(file, "formwork.state", state, then);
   for (const auto& assign : then) assign();
+}
+template <class State>
+void load_state(const std::string& path, State& state) {
+  load_state(safetensors_file::read(path, "load_state"), state);
 }
 
 /// Loads what save_checkpoint saved into a model, an optimizer and a state of the same kind.
 ///
 /// Throws    file_error; all three are then as they were.
 template <class Model, class Optimizer, class State>
-void load_checkpoint(const std::string& path, Model& model, Optimizer& optimizer, State& state) {
-  const auto file = open_checkpoint(path, "load_checkpoint");
+void load_checkpoint(const safetensors_file& file, Model& model, Optimizer& optimizer, State& state) {
+  require_checkpoint(file);
   require_composition(file, composition_of(model), verdict::refuse);
   std::vector<std::function<void()>> then;
   staged_numbers staged = stage_model(file, model, {});
@@ -297,6 +312,10 @@ void load_checkpoint(const std::string& path, Model& model, Optimizer& optimizer
   }
   for (const auto& assign : then) assign();
   optimizer.set_steps(steps);
+}
+template <class Model, class Optimizer, class State>
+void load_checkpoint(const std::string& path, Model& model, Optimizer& optimizer, State& state) {
+  load_checkpoint(safetensors_file::read(path, "load_checkpoint"), model, optimizer, state);
 }
 
 }  // namespace formwork

@@ -22,7 +22,12 @@ namespace formwork::inline FORMWORK_ABI {
 class safetensors_file {
  public:
   static safetensors_file read(const std::string& path, const char* operation = "safetensors") {
-    return safetensors_file(operation, path);
+    return safetensors_file(input_file(operation, path));
+  }
+  /// The same of a file's bytes in memory, which must live as long as the result; `name` stands for the path in errors.
+  static safetensors_file of(std::span<const std::byte> bytes, const std::string& name = "memory",
+                             const char* operation = "safetensors") {
+    return safetensors_file(input_file(operation, name, bytes));
   }
 
   /// In the order of their bytes.
@@ -30,11 +35,11 @@ class safetensors_file {
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
   const file_site& site() const { return file_.site(); }
 
-  bool contains(std::string_view name) const { return index_.find(name) != index_.end(); }
+  bool contains(std::string_view name) const { return header_.find(name) != nullptr; }
   const tensor_entry& entry(std::string_view name) const {
-    const auto found = index_.find(name);
-    if (found == index_.end()) site().fail("has no tensor \"", one_line(name), "\"", names_text());
-    return header_.entries[found->second];
+    const tensor_entry* found = header_.find(name);
+    if (!found) site().fail("has no tensor \"", one_line(name), "\"", names_text());
+    return *found;
   }
 
   /// The tensor as a matrix: a number is 1 × 1, a vector one row, higher ranks (all but the last × last).
@@ -81,7 +86,7 @@ class safetensors_file {
   }
 
  private:
-  safetensors_file(const char* operation, const std::string& path) : file_(operation, path) {
+  explicit safetensors_file(input_file file) : file_(std::move(file)) {
     const std::uint64_t size = file_.size();
     site().needs(size >= 10, "has ", size, " bytes; needs a safetensors file, of at least 10");
     std::uint64_t length = 0;
@@ -94,7 +99,6 @@ class safetensors_file {
     file_.read(8, json.data(), json.size());
     data_start_ = 8 + length;
     header_ = safetensors_header::parse(site(), json, size - data_start_);
-    for (std::size_t i = 0; i < header_.entries.size(); ++i) index_.emplace(header_.entries[i].name, i);
   }
 
   void require_room(const tensor_entry& one, std::size_t bytes_each) const {
@@ -140,7 +144,6 @@ class safetensors_file {
   input_file file_;
   std::uint64_t data_start_ = 0;
   safetensors_header header_;
-  std::map<std::string, std::size_t, std::less<>> index_;
 };
 
 /// Collects tensors and saves them as one safetensors file. Views and lvalue matrices are not copied: they must live, and
@@ -181,7 +184,7 @@ class safetensors_writer {
   void save(const std::string& path, const char* operation = "safetensors") {
     const auto wider = [](const piece& a, const piece& b) { return bytes_of(a.entry.type) > bytes_of(b.entry.type); };
     std::stable_sort(pieces_.begin(), pieces_.end(), wider);
-    safetensors_header header{{}, metadata_};
+    safetensors_header header{.metadata = metadata_};
     std::uint64_t next = 0;
     for (piece& one : pieces_) {
       one.entry.begin = next;
