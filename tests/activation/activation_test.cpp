@@ -38,7 +38,7 @@ void check_numbers(const std::vector<std::array<double, 3>>& table) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("activations keep their laws", "", fw::gelu, fw::silu, fw::relu2, cube) { laws::activation_laws(TestType{}); }
+TEMPLATE_TEST_CASE("activations keep their laws", "", fw::gelu, fw::gelu_tanh, fw::silu, fw::relu2, cube) { laws::activation_laws(TestType{}); }
 
 // x, value, slope, by mpmath with 40 digits.
 TEST_CASE("gelu is x times the normal distribution function, its far tail included") {
