@@ -3,7 +3,8 @@
 
     huggingface.py tokens GOLDEN             the golden batch's first sequence
     huggingface.py weights GOLDEN FILE       FILE has the golden initial.* and nothing else, bit for bit
-    huggingface.py logits GOLDEN FILE        FILE's logits are those of the golden batch's first sequence, to float's rounding
+    huggingface.py logits GOLDEN FILE TOKEN  FILE's logits are those of the golden batch's first sequence, to float's rounding, and
+                                             TOKEN is the likeliest after it
     huggingface.py same A B                  the same tensors: names, types, shapes, bytes
     huggingface.py forget FROM TO            the tensors without the metadata
     huggingface.py vary FOLDER TO            a state with other habits; parameters.safetensors is what has to come back
@@ -55,12 +56,13 @@ def weights(golden, file):
     same_tensors(expected, read(file))
 
 
-def logits(golden, file):
+def logits(golden, file, token):
     golden = read(golden)
     expected, got = numbers(golden["output.logits"])[: first_sequence(golden)], numbers(read(file)["logits"])
     assert got.shape == expected.shape, f"logits are {got.shape} instead of {expected.shape}"
     error = np.abs(got - expected).max() / np.abs(expected).max()
     assert error < 1e-5, f"logits are off by {error:.1e} of the largest"
+    assert int(token) == expected[-1].argmax(), f"the likeliest token is {expected[-1].argmax()}, not {token}"
 
 
 def same(a, b):
@@ -133,5 +135,5 @@ def damage(folder, name):
 if __name__ == "__main__":
     try:
         globals()[sys.argv[1]](*sys.argv[2:])
-    except AssertionError as e:
+    except (AssertionError, OSError) as e:
         sys.exit(str(e))
