@@ -5,8 +5,8 @@
 //   python3 examples/convert_huggingface.py gpt2/ gpt2.formwork.safetensors
 //   build/release/examples/09_huggingface gpt2.formwork.safetensors --tokens 464 3290 318 --count 20
 //
-// The claim to check: the two lists of policies below are these models. In double their scores and every gradient are PyTorch's
-// to 1e-10 (tests/golden/huggingface_test.cpp). Tokens are ids: texts are the tokenizer's work, which is not here.
+// The claim to check: the lists of policies below are these models. In double their scores and every gradient are PyTorch's to
+// 1e-10 (tests/golden/huggingface_test.cpp). Tokens are ids: texts are the tokenizer's work, which is not here.
 #include <formwork/formwork.hpp>
 #include <formwork/io.hpp>
 
@@ -21,12 +21,13 @@
 namespace fw = formwork;
 using fw::Index;
 
-using gpt2 = fw::language_model<float, fw::learned<float>,
-                                fw::block<float, fw::pre_norm<fw::layer_norm>, fw::attention<float, fw::causal>,
-                                          fw::mlp<float, fw::gelu_tanh>>>;
-using llama = fw::language_model<float, fw::block<float, fw::pre_norm<fw::rms_norm>,
-                                                  fw::attention<float, fw::causal, fw::rope<>, fw::grouped>,
-                                                  fw::gated_mlp<float, fw::silu>>>;
+using gpt2_layer =
+    fw::block<float, fw::pre_norm<fw::layer_norm>, fw::attention<float, fw::causal>, fw::mlp<float, fw::gelu_tanh>>;
+using gpt2 = fw::language_model<float, fw::learned<float>, gpt2_layer>;
+
+using llama_attention = fw::attention<float, fw::causal, fw::rope<>, fw::grouped>;
+using llama_layer = fw::block<float, fw::pre_norm<fw::rms_norm>, llama_attention, fw::gated_mlp<float, fw::silu>>;
+using llama = fw::language_model<float, llama_layer>;
 
 namespace {
 
@@ -145,7 +146,9 @@ int main(int argc, char** argv) {
   const auto count = CLI::Range(Index(0), Index(1) << 40);
   app.add_option("model", c.model, "a file of convert_huggingface.py")->required();
   app.add_option("--tokens", c.tokens, "ids of the text's tokens")->required()->check(count);
-  app.add_option("--count", c.count, "tokens to continue by")->check(CLI::Range(Index(0), Index(1) << 20))->capture_default_str();
+  app.add_option("--count", c.count, "tokens to continue by")
+      ->check(CLI::Range(Index(0), Index(1) << 20))
+      ->capture_default_str();
   app.add_option("--top", c.top, "likeliest next tokens to show")->check(count)->capture_default_str();
   app.add_option("--scores", c.scores, "file for the logits after every token, a safetensors tensor (tokens x vocab)");
   app.add_option("--threads", c.threads, "0: all cores")->check(CLI::Range(0, 1024))->capture_default_str();

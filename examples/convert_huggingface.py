@@ -7,8 +7,8 @@
     python3 examples/convert_huggingface.py --reverse gpt2.formwork.safetensors model.safetensors
 
 The source is a folder with config.json and model*.safetensors, or one .safetensors file, whose config.json is looked for
-beside it; without one, sizes come from the tensors' shapes and the options. The result is for the types `gpt2` and `llama` of
-examples/09_huggingface.cpp, which fw::load_model loads. What changes on the way:
+beside it; without one, sizes come from the tensors' shapes and the options. fw::load_model loads the result into the types
+gpt2 and llama of examples/09_huggingface.cpp. What changes on the way:
 
 - weights are (in x out): Llama's (out x in) are transposed, GPT-2's are as they are;
 - GPT-2's attn.c_attn is cut into query, key and value;

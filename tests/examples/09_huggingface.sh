@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# 09_huggingface: states named by transformers, converted, are the golden files' weights bit for bit, give their logits, and come
-# back byte for byte; bad input gets one line and exit code 2.
+# 09_huggingface and convert_huggingface.py: states as transformers names them become the golden weights bit for bit, give the
+# golden logits, and come back byte for byte; bad input gets one line and exit code 2.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 program=$1/09_huggingface
@@ -34,7 +34,8 @@ for model in gpt2 llama; do
     # shellcheck disable=SC2086  # several ids
     "$program" $file --tokens ${!tokens} --count 4 --scores scores.safetensors >out 2>err || fail "$file: $(cat err)"
     grep -qE '^Continued greedily:( [0-9]+){4}$' out || fail "$file: printed $(cat out)"
-    likeliest=$(sed -n 's/^Likeliest.*logits: \([0-9]*\) (.*/\1/p' out) first=$(sed -n 's/^Continued greedily: \([0-9]*\) .*/\1/p' out)
+    likeliest=$(sed -n 's/^Likeliest.*logits: \([0-9]*\) (.*/\1/p' out)
+    first=$(sed -n 's/^Continued greedily: \([0-9]*\) .*/\1/p' out)
     [ "$likeliest" = "$first" ] || fail "$file: the likeliest token is $likeliest but the first one $first"
     check logits "$expected" scores.safetensors "$likeliest"
   done
@@ -50,8 +51,8 @@ for model in gpt2 llama; do
   convert --reverse forgetful.safetensors --dtype "$([ $model = gpt2 ] && echo f32 || echo bf16)" back.safetensors
   check same "$source/model.safetensors" back.safetensors
 
-  # The other ways in which such states come: without the prefix, with computed tables, in two files, with a tied head, in half
-  # precision, without config.json.
+  # The other ways in which such states come: without the prefix, with computed tables, in two files, with a tied head, partly
+  # in half precision, without config.json.
   check vary "$source" varied
   convert varied varied.safetensors
   convert --reverse varied.safetensors back.safetensors

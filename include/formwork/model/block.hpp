@@ -30,7 +30,8 @@ struct block {
   using feedforward_type = pick_t<slot::feedforward, void, Policy...>;
   using norm_type = typename residual_type::template norm<S>;
   using state = typename mixer_type::state;
-  using policies = join_lists<policy_list<residual_type, norm_type>, policies_of_t<mixer_type>, policies_of_t<feedforward_type>>;
+  using policies =
+      join_lists<policy_list<residual_type, norm_type>, policies_of_t<mixer_type>, policies_of_t<feedforward_type>>;
   static_assert(residual_policy<residual_type>);
   static_assert(mixer<mixer_type>);
   static_assert(feedforward<feedforward_type>);

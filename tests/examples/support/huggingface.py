@@ -3,8 +3,8 @@
 
     huggingface.py tokens GOLDEN             the golden batch's first sequence
     huggingface.py weights GOLDEN FILE       FILE has the golden initial.* and nothing else, bit for bit
-    huggingface.py logits GOLDEN FILE TOKEN  FILE's logits are those of the golden batch's first sequence, to float's rounding, and
-                                             TOKEN is the likeliest after it
+    huggingface.py logits GOLDEN FILE TOKEN  FILE's logits are those of that sequence, to float's rounding, and TOKEN is the
+                                             likeliest after it
     huggingface.py same A B                  the same tensors: names, types, shapes, bytes
     huggingface.py forget FROM TO            the tensors without the metadata
     huggingface.py vary FOLDER TO            a state with other habits; parameters.safetensors is what has to come back
@@ -23,8 +23,8 @@ def read(path):
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
     header.pop("__metadata__", None)
-    return {name: (one["dtype"], tuple(one["shape"]), content[start + one["data_offsets"][0] : start + one["data_offsets"][1]])
-            for name, one in header.items()}
+    data = content[start:]
+    return {name: (one["dtype"], tuple(one["shape"]), data[slice(*one["data_offsets"])]) for name, one in header.items()}
 
 
 def write(path, tensors):
@@ -98,7 +98,8 @@ def vary(folder, to):
     if gpt2:
         computed = {f"h.{i}.attn.bias": ("BOOL", (1, 1, 2, 2), b"\1\0\1\1") for i in range(2)}
     else:
-        config |= {"tie_word_embeddings": True, "rope_parameters": {"rope_theta": config.pop("rope_theta"), "rope_type": "default"}}
+        rotary = {"rope_theta": config.pop("rope_theta"), "rope_type": "default"}
+        config |= {"tie_word_embeddings": True, "rope_parameters": rotary}
         computed = {f"layers.{i}.self_attn.rotary_emb.inv_freq": ("F32", (4,), bytes(16)) for i in range(2)}
     state["lm_head.weight"] = state[table]
     (to / "config.json").write_text(json.dumps(config))
