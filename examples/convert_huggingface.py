@@ -22,6 +22,7 @@ Needs Python 3.9 and numpy. Big models pass through one tensor at a time. Bad in
 """
 import argparse
 import json
+import math
 import os
 import pathlib
 import re
@@ -65,6 +66,10 @@ def to_bits(x, dtype):
     return np.where(np.isnan(x), bits >> 16 | 0x40, rounded).astype("<u2")
 
 
+def bytes_of(dtype, shape):
+    return math.prod(shape) * np.dtype(numpy_types[dtype]).itemsize
+
+
 def shape_text(shape):
     return "(" + " x ".join(str(n) for n in shape) + ")"
 
@@ -78,12 +83,14 @@ def read_file(path):
                 raise Refused(f"{path}: is no safetensors file, or was cut short")
             header = json.loads(file.read(length))
         data = np.memmap(path, np.uint8, "r", offset=8 + length) if size > 8 + length else np.zeros(0, np.uint8)
-        metadata, tensors = header.pop("__metadata__", {}), {}
+        metadata, tensors = dict(header.pop("__metadata__", {})), {}
         for name, entry in header.items():
-            dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+            dtype, shape, (begin, end) = str(entry["dtype"]), tuple(entry["shape"]), entry["data_offsets"]
             if not 0 <= begin <= end <= len(data):
                 raise Refused(f'{path}: was cut short: tensor "{name}" ends at byte {end} of {len(data)}')
-            if dtype in numpy_types and end - begin != np.prod(shape, dtype=int) * np.dtype(numpy_types[dtype]).itemsize:
+            if not all(isinstance(n, int) and n >= 0 for n in shape):
+                raise Refused(f'{path}: tensor "{name}" is {shape_text(shape)}; needs whole numbers')
+            if dtype in numpy_types and end - begin != bytes_of(dtype, shape):
                 raise Refused(f'{path}: tensor "{name}" has {end - begin} bytes, which is not {dtype} {shape_text(shape)}')
 
             def numbers(raw=data[begin:end], dtype=dtype, shape=shape):
@@ -110,18 +117,18 @@ def read_source(path):
         tensors |= more
     beside = (path if path.is_dir() else path.parent) / "config.json"
     try:
-        config = json.loads(beside.read_text()) if beside.exists() else {}
-    except (OSError, ValueError) as e:
-        raise Refused(f"{beside}: cannot be read as JSON") from e
+        config = dict(json.loads(beside.read_text())) if beside.exists() else {}
+    except (OSError, ValueError, TypeError) as e:
+        raise Refused(f"{beside}: cannot be read as a JSON object") from e
     return tensors, metadata, config
 
 
 def write_file(path, tensors, metadata):
     """Atomically; wide types first, then by name. tensors are (name, type to write, Tensor)."""
-    ordered = sorted(tensors, key=lambda one: (-np.dtype(numpy_types[one[1]]).itemsize, one[0]))
+    ordered = sorted(tensors, key=lambda one: (-bytes_of(one[1], ()), one[0]))
     header, end = {"__metadata__": metadata} if metadata else {}, 0
     for name, dtype, tensor in ordered:
-        begin, end = end, end + int(np.prod(tensor.shape, dtype=int)) * np.dtype(numpy_types[dtype]).itemsize
+        begin, end = end, end + bytes_of(dtype, tensor.shape)
         header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
@@ -152,8 +159,8 @@ class Rule(NamedTuple):
     sizes: tuple         # of each of ours: (in, out), or the length of a vector
     turned: bool = False # theirs is (out x in)
 
-    def in_layer(self, i):
-        return self._replace(theirs=self.theirs.format(i), ours=tuple(name.format(i) for name in self.ours))
+    def placed(self, prefix, layer=None):
+        return self._replace(theirs=prefix + self.theirs.format(layer), ours=tuple(name.format(layer) for name in self.ours))
 
     def shape_of_theirs(self, shape):
         wide = (*shape[:-1], shape[-1] * len(self.ours))
@@ -254,9 +261,9 @@ computed = re.compile(r"\.attn\.(masked_)?bias$|\.rotary_emb\.inv_freq$")
 
 
 def rules_of(kind, prefix, depth, own_head):
-    rules = [rule._replace(theirs=prefix + rule.theirs) for rule in kind.once]
-    rules += [rule.in_layer(i)._replace(theirs=prefix + rule.in_layer(i).theirs) for i in range(depth) for rule in kind.each]
-    return rules + ([head] if own_head else [])
+    yield from (rule.placed(prefix) for rule in kind.once)
+    yield from (rule.placed(prefix, i) for i in range(depth) for rule in kind.each)
+    yield from [head] if own_head else []
 
 
 def depth_of(names, beginning):
@@ -270,26 +277,24 @@ def depth_of(names, beginning):
 def settings_of(name, kind, config, options):
     """Sizes and numbers as far as they are said; the activation by our name."""
     said = dict(config)
-    rotary = said.pop("rope_parameters", None) or {}  # of newer versions
-    if "rope_theta" in rotary:
-        said["rope_theta"] = rotary["rope_theta"]
-    if rotary.get("rope_type", "default") != "default":
-        said["rope_scaling"] = rotary
-    if (said.get("rope_scaling") or {}).get("rope_type") == "default":
-        said["rope_scaling"] = None
+    rotary = said.pop("rope_parameters", None) or said.get("rope_scaling")  # the new name and the old
+    if isinstance(rotary, dict):
+        said["rope_theta"] = rotary.get("rope_theta", said.get("rope_theta"))
+        said["rope_scaling"] = None if rotary.get("rope_type") == "default" else rotary
     if said.get("model_type", name) != name:
         raise Refused(f"config.json: model_type is {said['model_type']}; needs {name}, as the tensors are named")
     for key, needed in kind.needs.items():
         if key in said and said[key] != needed:
             raise Refused(f"config.json: {key} is {json.dumps(said[key])}; needs {json.dumps(needed)}")
-    activation = said.get(kind.activation) or next(iter(kind.activations))
+    activation = str(said.get(kind.activation) or next(iter(kind.activations)))
     if activation not in kind.activations:
         raise Refused(f"config.json: {kind.activation} is {activation}; needs {' or '.join(kind.activations)}")
     settings = {ours: said[theirs] for ours, theirs in kind.sizes.items() if said.get(theirs) is not None}
     settings |= {ours: value for ours, value in options.items() if value is not None and ours in kind.sizes}
     for size, value in settings.items():
-        if size not in ("epsilon", "base") and not (isinstance(value, int) and value > 0):
-            raise Refused(f"{kind.sizes[size]} is {json.dumps(value)}; needs a whole number above 0")
+        whole = size not in ("epsilon", "base")
+        if not isinstance(value, int if whole else (int, float)) or not value > 0:
+            raise Refused(f"{kind.sizes[size]} is {json.dumps(value)}; needs a {'whole ' if whole else ''}number above 0")
     if "heads" in settings and "width" in settings:
         each = settings.get("key_width", settings["width"] // settings["heads"])
         settings["queries"] = settings["heads"] * each
@@ -341,7 +346,8 @@ def to_formwork(where, theirs, config, options):
 
     table, own = theirs[prefix + first], theirs.get(head.theirs)
     says_own = config.get("tie_word_embeddings", True) is False
-    same = own is not None and own.shape == table.shape and np.array_equal(own.numbers(), table.numbers())
+    alike = own is not None and own[:2] == table[:2] and own.dtype in numpy_types
+    same = alike and np.array_equal(own.numbers(), table.numbers())
     own_head = says_own or (own is not None and not same)
     ours = []
     for rule in rules_of(kind, prefix, settings["depth"], own_head):
@@ -390,9 +396,10 @@ def convert(call):
     dtype = call.dtype and call.dtype.upper()
     if call.reverse:
         try:
-            remembered = json.loads(metadata.get("huggingface.tensors", "{}"))
-        except ValueError as e:
-            raise Refused(f"{source}: its metadata huggingface.tensors is no JSON") from e
+            remembered = dict(json.loads(metadata.get("huggingface.tensors", "{}")))
+            remembered = {name: dtype for name, dtype in remembered.items() if numpy_types[dtype]}
+        except (ValueError, TypeError, KeyError) as e:
+            raise Refused(f"{source}: its metadata huggingface.tensors are no names and types") from e
         theirs = to_huggingface(source, tensors, remembered)
         write_file(target, [(name, dtype or own, tensor) for name, own, tensor in theirs], {"format": "pt"})
         return f"{target}: {len(theirs)} tensors"
