@@ -38,7 +38,9 @@ void check_numbers(const std::vector<std::array<double, 3>>& table) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("activations keep their laws", "", fw::gelu, fw::silu, fw::relu2, cube) { laws::activation_laws(TestType{}); }
+TEMPLATE_TEST_CASE("activations keep their laws", "", fw::gelu, fw::gelu_tanh, fw::silu, fw::relu2, cube) {
+  laws::activation_laws(TestType{});
+}
 
 // x, value, slope, by mpmath with 40 digits.
 TEST_CASE("gelu is x times the normal distribution function, its far tail included") {
@@ -47,6 +49,26 @@ TEST_CASE("gelu is x times the normal distribution function, its far tail includ
                            {-1, -.1586552539314570514148, -.08331547058768629838306},
                            {3, 2.99595030590510971642, 1.011945647204183927},
                            {-8, -4.976768459417427298813e-15, -3.979607261086795989125e-14}});
+}
+
+TEST_CASE("gelu_tanh is GPT-2's formula, and its negative tail keeps the digits that the sigmoid's argument has") {
+  check_numbers<fw::gelu_tanh>({{0, 0, .5},
+                                {1, .841191990608276704782, 1.08296408384578255514},
+                                {-1, -.158808009391723295218, -.08296408384578255513964},
+                                {3, 2.996362607918226981162, 1.011584166630969726204},
+                                {-5, -2.291796196629506045593e-7, -1.546361987532594595585e-6}});
+  double worst = 0, from_gelu = 0;
+  for (float x = -9; x < 9; x += 0x1p-10f) {
+    if (x == 0) continue;
+    const double at = x, argument = at * (1.5957691216057308 + 0.07135481627260025 * at * at);
+    const double exact = at / (1 + std::exp(-argument));
+    const double error = std::abs(laws::value_and_slope<float>(fw::gelu_tanh{}, x).first / exact - 1);
+    worst = std::max(worst, error / std::numeric_limits<float>::epsilon() / (2 + 2 * std::abs(argument)));
+    from_gelu = std::max(from_gelu, std::abs(exact - laws::value_and_slope<double>(fw::gelu{}, at).first));
+  }
+  CAPTURE(worst, from_gelu);
+  CHECK(worst <= 1);
+  CHECK(from_gelu <= 5e-4);
 }
 
 TEST_CASE("silu is x over 1 + exp(-x)") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/activation/gelu.hpp>
+#include <formwork/activation/gelu_tanh.hpp>
 #include <formwork/activation/relu2.hpp>
 #include <formwork/activation/silu.hpp>
 #include <formwork/core/dual.hpp>
@@ -39,8 +40,9 @@ void check(const char* name, auto activation) {
 
 }  // namespace
 
-TEST_CASE("gelu, silu and relu2 and their slopes by dual numbers are PyTorch's") {
+TEST_CASE("gelu, gelu_tanh, silu and relu2 and their slopes by dual numbers are PyTorch's") {
   check("gelu", fw::gelu{});
+  check("gelu_tanh", fw::gelu_tanh{});
   check("silu", fw::silu{});
   check("relu2", fw::relu2{});
 }

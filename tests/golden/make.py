@@ -17,6 +17,7 @@ Names in a file: `<case>.input.x`, `<case>.output.y`, `<case>.upstream.y` (the g
 `<case>.grad.x` (the gradient of x). Without upstream, the gradient is that of the scalar output `loss`. Scalars are (1).
 The metadata's `description` tells the version of PyTorch that made the file and the sizes and constants of each case.
 """
+import json
 import math
 import pathlib
 import sys
@@ -28,6 +29,8 @@ from safetensors.torch import save_file
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
 folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
+import convert_huggingface  # noqa: E402
 
 
 # ---------------------------------------------------------------------------------------------------- the formulas
@@ -40,6 +43,11 @@ def identity(x):
 def gelu(x):
     """x Phi(x), with Phi by erfc so that the negative tail keeps its digits."""
     return 0.5 * x * torch.special.erfc(-x / math.sqrt(2))
+
+
+def gelu_tanh(x):
+    """x/2 (1 + tanh u) as x sigmoid(2u), so that the negative tail keeps its digits."""
+    return x * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
 
 
 def silu(x):
@@ -477,9 +485,13 @@ def make_activations():
     x = torch.cat([torch.linspace(-30, 12, 85), torch.linspace(-1, 1, 41), torch.tensor([0.0, 1e-9, -1e-9, 30.0]), normal(random, 70)])
     for name, function in (("gelu", gelu), ("silu", silu), ("relu2", relu2)):
         case(tensors, name, {"x": x[None, :]}, lambda x: {"y": function(x)}, random)
+    # Where rounding the argument of the sigmoid costs few digits.
+    case(tensors, "gelu_tanh", {"x": x[x > -8][None, :]}, lambda x: {"y": gelu_tanh(x)}, random)
     agree(tensors["gelu.output.y"], F.gelu(x)[None, :], "gelu")
+    agree(tensors["gelu_tanh.output.y"], F.gelu(x[x > -8], approximate="tanh")[None, :], "gelu_tanh")
     agree(tensors["silu.output.y"], F.silu(x)[None, :], "silu")
-    write("activations", tensors, "elementwise: gelu x Phi(x) (exact), silu x / (1 + exp(-x)), relu2 max(x, 0)^2.")
+    write("activations", tensors, """elementwise: gelu x Phi(x) (exact), gelu_tanh its approximation by tanh, silu
+        x / (1 + exp(-x)), relu2 max(x, 0)^2.""")
 
 
 def make_rope():
@@ -764,6 +776,126 @@ def make_tiny_gpt(name, seed, shape, limit, description, sgd_name=None):
             -= 0.1 velocity, no decay) from the initial parameters and on the batches of {name}.""")
 
 
+# ---------------------------------------------------------------------------------------------------- models of transformers
+
+
+def gpt2_logits(p, config, tokens, lengths):
+    """GPT2LMHeadModel: weights (in x out), q, k and v side by side, the head is the table of tokens."""
+
+    def layer(x, path):
+        return linear(x, p[path + ".weight"], p[path + ".bias"])
+
+    def norm(x, path):
+        return layer_norm(x, p[path + ".weight"], p[path + ".bias"], config["layer_norm_epsilon"])
+
+    heads, width = config["n_head"], config["n_embd"]
+    x = p["transformer.wte.weight"][tokens] + p["transformer.wpe.weight"][positions_of(lengths)]
+    for i in range(config["n_layer"]):
+        h = f"transformer.h.{i}."
+        q, k, v = layer(norm(x, h + "ln_1"), h + "attn.c_attn").split(width, dim=1)
+        x = x + layer(attention(q, k, v, lengths, heads, heads, causal=True)[0], h + "attn.c_proj")
+        x = x + layer(gelu_tanh(layer(norm(x, h + "ln_2"), h + "mlp.c_fc")), h + "mlp.c_proj")
+    return norm(x, "transformer.ln_f") @ p["transformer.wte.weight"].T
+
+
+def llama_logits(p, config, tokens, lengths):
+    """LlamaForCausalLM: weights (out x in), no biases, rotary pairs (i, i + d/2), fewer heads of keys, a head of its own."""
+
+    def layer(x, path):
+        return x @ p[path + ".weight"].T
+
+    def norm(x, path):
+        return rms_norm(x, p[path + ".weight"], config["rms_norm_eps"])
+
+    def turned(x, heads):
+        return rotate(x, heads, positions_of(lengths), "half", config["rope_theta"])
+
+    heads, key_heads = config["num_attention_heads"], config["num_key_value_heads"]
+    x = p["model.embed_tokens.weight"][tokens]
+    for i in range(config["num_hidden_layers"]):
+        h = f"model.layers.{i}."
+        u = norm(x, h + "input_layernorm")
+        q, k, v = (layer(u, h + f"self_attn.{name}_proj") for name in "qkv")
+        mixed, _ = attention(turned(q, heads), turned(k, key_heads), v, lengths, heads, key_heads, causal=True)
+        x = x + layer(mixed, h + "self_attn.o_proj")
+        u = norm(x, h + "post_attention_layernorm")
+        x = x + layer(silu(layer(u, h + "mlp.gate_proj")) * layer(u, h + "mlp.up_proj"), h + "mlp.down_proj")
+    return layer(norm(x, "model.norm"), "lm_head")
+
+
+def make_huggingface(name, seed, config, sizes, dtype, logits_of, description):
+    """A state as transformers names it, random, and what it answers; the converter gives weights and gradients our names."""
+    random = seeded(seed)
+
+    def start(path, size):
+        noise = torch.randn(size, generator=random)
+        if len(size) == 1:
+            return 0.1 * noise if path.endswith(".bias") else 1 + 0.1 * noise
+        return 0.3 * noise
+
+    state = {path: start(path, size).to(dtype) for path, size in sizes.items()}
+    place = folder / "huggingface" / name
+    place.mkdir(parents=True, exist_ok=True)
+    save_file(state, str(place / "model.safetensors"), metadata={"format": "pt"})
+    (place / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    batch = model_batch(config["vocab_size"], [11, 1], [3], random)
+    leaves = {path: value.double().requires_grad_() for path, value in state.items()}
+    logits = logits_of(leaves, config, batch["tokens"], batch["lengths"])
+    loss, _ = cross_entropy(logits, batch["targets"])
+    gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values()))))
+
+    def renamed(prefix, tensors):
+        theirs = {path: convert_huggingface.Tensor.of(x.detach().numpy()) for path, x in tensors.items()}
+        ours, _, _ = convert_huggingface.to_formwork(name, theirs, config, {})
+        return {prefix + path: torch.tensor(x.numbers()) for path, x in ours}
+
+    tensors = {f"batch0.{k}": torch.as_tensor(x) for k, x in batch.items()}
+    tensors |= {"output.logits": logits, "output.loss": loss.reshape(1)}
+    tensors |= renamed("initial.", {path: value.float() for path, value in state.items()}) | renamed("grad.", gradients)
+    write(f"{name}_huggingface", tensors, description + f"""
+        initial are the weights of huggingface/{name} as examples/convert_huggingface.py names and turns them, output and grad
+        what the reference has for batch0.""")
+
+
+def make_huggingface_gpt2():
+    vocab, width, hidden, positions, depth = 48, 32, 64, 16, 2
+    config = {"model_type": "gpt2", "vocab_size": vocab, "n_positions": positions, "n_embd": width, "n_layer": depth, "n_head": 4,
+              "n_inner": hidden, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5}
+    sizes = {"transformer.wte.weight": (vocab, width), "transformer.wpe.weight": (positions, width)}
+    for i in range(depth):
+        for path, inside, outside in (("attn.c_attn", width, 3 * width), ("attn.c_proj", width, width), ("mlp.c_fc", width, hidden),
+                                      ("mlp.c_proj", hidden, width)):
+            sizes |= {f"transformer.h.{i}.{path}.weight": (inside, outside), f"transformer.h.{i}.{path}.bias": (outside,)}
+        for path in ("ln_1", "ln_2"):
+            sizes |= {f"transformer.h.{i}.{path}.weight": (width,), f"transformer.h.{i}.{path}.bias": (width,)}
+    sizes |= {"transformer.ln_f.weight": (width,), "transformer.ln_f.bias": (width,)}
+    make_huggingface("gpt2", 12, config, sizes, torch.float32, gpt2_logits, """
+        GPT-2, vocab 48, width 32, depth 2, heads 4, hidden 64, 16 positions: layer_norm (1e-5), learned positions, gelu_tanh, biases,
+        tied head; weights F32.""")
+
+
+def make_huggingface_llama():
+    vocab, width, hidden, depth, heads, key_heads = 48, 32, 56, 2, 4, 2
+    config = {"model_type": "llama", "vocab_size": vocab, "hidden_size": width, "intermediate_size": hidden,
+              "num_hidden_layers": depth, "num_attention_heads": heads, "num_key_value_heads": key_heads, "hidden_act": "silu",
+              "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "rope_scaling": None, "attention_bias": False,
+              "tie_word_embeddings": False}
+    keys = width // heads * key_heads
+    sizes = {"model.embed_tokens.weight": (vocab, width)}
+    for i in range(depth):
+        for path, outside, inside in (("self_attn.q_proj", width, width), ("self_attn.k_proj", keys, width),
+                                      ("self_attn.v_proj", keys, width), ("self_attn.o_proj", width, width),
+                                      ("mlp.gate_proj", hidden, width), ("mlp.up_proj", hidden, width),
+                                      ("mlp.down_proj", width, hidden)):
+            sizes[f"model.layers.{i}.{path}.weight"] = (outside, inside)
+        sizes |= {f"model.layers.{i}.{path}.weight": (width,) for path in ("input_layernorm", "post_attention_layernorm")}
+    sizes |= {"model.norm.weight": (width,), "lm_head.weight": (vocab, width)}
+    make_huggingface("llama", 13, config, sizes, torch.bfloat16, llama_logits, """
+        Llama, vocab 48, width 32, depth 2, heads 4 on 2 key heads, hidden 56: rms_norm (1e-5), rope half base 500000, gated silu,
+        no biases, own head; weights BF16, here F32.""")
+
+
 if __name__ == "__main__":
     make_attention()
     make_talking_heads()
@@ -793,3 +925,5 @@ if __name__ == "__main__":
         """vocab 31, width 24, depth 1, heads 3 (key width 8), hidden 40: layer_norm (1e-5) with bias, a learned table of 18
         positions added to the embeddings, causal attention, gelu mlp, no biases in linears (without rope a key's bias has no
         gradient but rounding, which AdamW would follow), head tied to the embedding.""")
+    make_huggingface_gpt2()
+    make_huggingface_llama()

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <formwork/formwork.hpp>
-
 #include <string>
-#include <vector>
 
-#include "golden/golden.hpp"
-#include "support/catch.hpp"
+#include "golden/model.hpp"
 
 namespace fw = formwork;
 using fw::Index;
@@ -29,15 +25,6 @@ using placed =
 constexpr fw::adamw all_decayed{
     .rate = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1, .decays = fw::adamw::decayed::all};
 
-struct batch {
-  fw::tokens input;
-  std::vector<Index> target;
-
-  batch(const golden::file& file, const std::string& name)
-      : input(file.integers(name + ".tokens"), file.lengths(name + ".lengths")),
-        target(file.integers(name + ".targets")) {}
-};
-
 /// A model with the parameters whose names in the file begin with `prefix`: the same paths, no more and no fewer.
 template <class Model, class... Value>
 Model loaded(const golden::file& file, const std::string& prefix, fw::biases bias, fw::tying head, Index depth = 2,
@@ -45,15 +32,7 @@ Model loaded(const golden::file& file, const std::string& prefix, fw::biases bia
   fw::rng random{1};
   auto model = Model::make(
       {.vocab = 31, .width = 24, .depth = depth, .heads = 3, .hidden = 40, .bias = bias, .head = head}, random, value...);
-  Index parameters = 0;
-  fw::for_each_named_parameter(model, [&](const std::string& path, auto& p) {
-    const auto stored = file[prefix + path];
-    INFO(path);
-    REQUIRE(fw::shape_text(stored) == fw::shape_text(p));
-    eigen(p.value()) = eigen(stored);
-    ++parameters;
-  });
-  REQUIRE(parameters == file.count(prefix));
+  golden::give_parameters(file, prefix, model);
   return model;
 }
 gated load_gated(const golden::file& file, const std::string& prefix) {
@@ -66,30 +45,15 @@ placed load_placed(const golden::file& file, const std::string& prefix) {
   return loaded<placed>(file, prefix, fw::biases::none, fw::tying::tied, 1, fw::learned<double>{.longest = 18});
 }
 
-template <class Model>
-void check_one_step(const golden::file& file, Model model) {
-  const batch b(file, "batch0");
-  fw::tape<double> tape;
-  CHECK(golden::error(model(tape, b.input).value().value(), file["output.logits"]) <= 1e-13);
-  tape.clear();
-  const auto loss = fw::cross_entropy(model(tape, b.input), b.target);
-  CHECK(loss.item() == Approx(file["output.loss"](0, 0)).epsilon(1e-14));
-  tape.backward(loss);
-  fw::for_each_named_parameter(model, [&](const std::string& path, auto& p) {
-    INFO(path);
-    CHECK(golden::error(p.gradient(), file["grad." + path]) <= 1e-12);
-  });
-}
-
 /// Trains on batch0, batch1, batch0, ... of `data`; `before_step` clips or does nothing. What comes out is in `file`.
 template <class Model>
 void check_training(const golden::file& data, const golden::file& file, Model& model, auto optimizer,
                     auto before_step) {
-  const batch batches[] = {{data, "batch0"}, {data, "batch1"}};
+  const golden::batch batches[] = {{data, "batch0"}, {data, "batch1"}};
   const auto losses = file["training.losses"], norms = file["training.norms"];
   fw::tape<double> tape;
   for (Index step = 0; step < losses.cols(); ++step) {
-    const batch& b = batches[step % 2];
+    const golden::batch& b = batches[step % 2];
     const auto loss = fw::cross_entropy(model(tape, b.input), b.target);
     CAPTURE(step);
     CHECK(std::abs(loss.item() / losses(0, step) - 1) <= 1e-12);
@@ -118,12 +82,12 @@ void check_greedy(const golden::file& file, const Model& model) {
 
 TEST_CASE("a gated model's scores, loss and every gradient are PyTorch's") {
   const golden::file file("tiny_gpt");
-  check_one_step(file, load_gated(file, "initial."));
+  golden::check_one_step(file, load_gated(file, "initial."));
 }
 
 TEST_CASE("a tied model with biases has PyTorch's scores, loss and every gradient") {
   const golden::file file("tiny_gpt2");
-  check_one_step(file, load_plain(file, "initial."));
+  golden::check_one_step(file, load_plain(file, "initial."));
 }
 
 TEST_CASE("ten AdamW steps of a gated model are PyTorch's, and so is what it then generates") {
@@ -143,7 +107,7 @@ TEST_CASE("ten clipped AdamW steps of a tied model are PyTorch's, and so is what
 
 TEST_CASE("a model with learned positions has PyTorch's scores and gradients, trains to its numbers and generates its tokens") {
   const golden::file file("tiny_gpt2_learned");
-  check_one_step(file, load_placed(file, "initial."));
+  golden::check_one_step(file, load_placed(file, "initial."));
   auto model = load_placed(file, "initial.");
   check_training(file, file, model, fw::optimizer(fw::otherwise(all_decayed)), unclipped);
   check_greedy(file, model);

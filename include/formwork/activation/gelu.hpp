@@ -8,7 +8,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 /// Numerics  ≤ 4 ULP, the negative tail included (math_test.cpp).
 /// Source    Hendrycks and Gimpel, 1606.08415.
-/// Differs   the exact form; GPT-2's approximation by tanh is up to 5e-4 away.
+/// Differs   the exact form; GPT-2's approximation by tanh, up to 5e-4 away, is gelu_tanh.
 struct gelu {
   using plugs_into = slot::activation;
 

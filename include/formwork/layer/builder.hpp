@@ -60,4 +60,12 @@ Policy make_policy(const builder& b, const Value&... value) {
     return wanted;
 }
 
+/// A norm of that width with the constants of the value given, or its defaults.
+template <class Norm, class... Value>
+Norm make_norm(Index width, const Value&... value) {
+  Norm like = {};
+  (assign_value(value, like), ...);
+  return Norm::make(width, like);
+}
+
 }  // namespace formwork

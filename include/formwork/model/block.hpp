@@ -30,7 +30,8 @@ struct block {
   using feedforward_type = pick_t<slot::feedforward, void, Policy...>;
   using norm_type = typename residual_type::template norm<S>;
   using state = typename mixer_type::state;
-  using policies = join_lists<policy_list<residual_type>, policies_of_t<mixer_type>, policies_of_t<feedforward_type>>;
+  using policies =
+      join_lists<policy_list<residual_type, norm_type>, policies_of_t<mixer_type>, policies_of_t<feedforward_type>>;
   static_assert(residual_policy<residual_type>);
   static_assert(mixer<mixer_type>);
   static_assert(feedforward<feedforward_type>);
@@ -46,8 +47,8 @@ struct block {
     residual_type residual = {};
     (assign_value(value, residual), ...);
     const builder here = b.at(b.site, residual);
-    return {norm_type::make(b.sizes.width), norm_type::make(b.sizes.width), mixer_type::make(here, value...),
-            feedforward_type::make(here, value...), residual.at(b.site),
+    return {make_norm<norm_type>(b.sizes.width, value...), make_norm<norm_type>(b.sizes.width, value...),
+            mixer_type::make(here, value...), feedforward_type::make(here, value...), residual.at(b.site),
             dropout{b.sizes.dropout, 2 * static_cast<std::uint64_t>(b.site.layer)},
             dropout{b.sizes.dropout, 2 * static_cast<std::uint64_t>(b.site.layer) + 1}};
   }

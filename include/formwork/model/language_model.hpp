@@ -15,7 +15,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// In the place of a final norm where the residual policy needs none.
 template <real S>
 struct no_norm {
-  static no_norm make(Index) { return {}; }
+  static no_norm make(Index, no_norm = {}) { return {}; }
   var<S> operator()(const var<S>& x) const { return x; }
   template <class M>
   static auto fields(M&) {
@@ -63,7 +63,7 @@ struct language_model {
             "; needs both > 0");
     const builder b{.sizes = sizes, .random = random};
     language_model m{sizes, embedding<S>::make(b), make_policy<position_type>(b, value...), stack_type::make(b, value...),
-                     norm_type::make(sizes.width), {}};
+                     make_norm<norm_type>(sizes.width, value...), {}};
     if (sizes.head == tying::own) m.head = b.normal<S>(sizes.width, sizes.vocab, 0.02, role::head);
     return m;
   }

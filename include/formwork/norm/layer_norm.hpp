@@ -14,11 +14,13 @@ namespace formwork::inline FORMWORK_ABI {
 /// Source    Ba et al., 1607.06450.
 template <real S>
 struct layer_norm {
-  parameter<S> gain, bias;
+  parameter<S> gain = {}, bias = {};
   double epsilon = 1e-5;
 
-  static layer_norm make(Index width) {
-    return {parameter<S>(matrix<S>(1, width, S(1)), role::gain), parameter<S>(matrix<S>(1, width, S(0)), role::bias)};
+  /// Fresh, with the epsilon of `like`.
+  static layer_norm make(Index width, const layer_norm& like = {}) {
+    return {parameter<S>(matrix<S>(1, width, S(1)), role::gain), parameter<S>(matrix<S>(1, width, S(0)), role::bias),
+            like.epsilon};
   }
 
   var<S> operator()(const var<S>& x) const {

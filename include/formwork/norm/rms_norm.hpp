@@ -14,10 +14,13 @@ namespace formwork::inline FORMWORK_ABI {
 /// Source    Zhang and Sennrich, 1910.07467.
 template <real S>
 struct rms_norm {
-  parameter<S> gain;
+  parameter<S> gain = {};
   double epsilon = 1e-6;
 
-  static rms_norm make(Index width) { return {parameter<S>(matrix<S>(1, width, S(1)), role::gain)}; }
+  /// Fresh, with the epsilon of `like`.
+  static rms_norm make(Index width, const rms_norm& like = {}) {
+    return {parameter<S>(matrix<S>(1, width, S(1)), role::gain), like.epsilon};
+  }
 
   var<S> operator()(const var<S>& x) const {
     require(x.cols() == gain.cols(), "rms_norm: x is ", shape_text(x), " but gain is ", shape_text(gain),
