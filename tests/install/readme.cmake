@@ -7,7 +7,7 @@
 #   cmake   What follows add_executable(mine mine.cpp) in a user's CMakeLists.txt, beside a folder `formwork`; configured, built,
 #           run. FetchContent gets the project's own folder.
 #   sh      Commands in the project's folder: checked by `bash -n`, and run in a copy of it with an empty home and a small mine.cpp,
-#   bash    but for blocks that match a line of `not_run`.
+#           but for blocks that match a line of `not_run`. `bash` is the same.
 cmake_minimum_required(VERSION 3.25)
 include(${CMAKE_CURRENT_LIST_DIR}/readme_blocks.cmake)
 
@@ -75,21 +75,19 @@ function(check_sh folder text path)
   file(MAKE_DIRECTORY ${folder}/home)
   file(WRITE ${folder}/formwork/mine.cpp "${mine}")
   set(ENV{HOME} ${folder}/home)
+  list(GET SETTINGS 1 generator)  # -G <generator>: the one that is installed
+  set(ENV{CMAKE_GENERATOR} ${generator})
   run(bash -e ${folder}/commands.sh WORKING_DIRECTORY ${folder}/formwork)
-endfunction()
-
-function(check_bash)
-  check_sh(${ARGV})
 endfunction()
 
 file(REMOVE_RECURSE ${BINARY})
 read_blocks(${README})
 set(checked 0)
 foreach(i RANGE 1 ${blocks})
-  if(block_${i}_language MATCHES "^${LANGUAGE}$")
+  if(block_${i}_language MATCHES "^(ba)?${LANGUAGE}$")
     math(EXPR checked "${checked} + 1")
     file(MAKE_DIRECTORY ${BINARY}/${i})
-    cmake_language(CALL check_${block_${i}_language} ${BINARY}/${i} "${block_${i}_text}" "${block_${i}_path}")
+    cmake_language(CALL check_${LANGUAGE} ${BINARY}/${i} "${block_${i}_text}" "${block_${i}_path}")
   endif()
 endforeach()
 if(checked EQUAL 0)
