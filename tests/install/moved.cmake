@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # cmake -DSOURCE=<project> -DSETTINGS=<options of cmake> -DCONSUMER=<project> -DBINARY=<folder> -P moved.cmake
-# An installation with folders of other names goes on working where it is moved: nothing in it remembers where it was.
+# An installation with folders of other names, one of them absolute, goes on working where it is moved: nothing in it remembers where it was.
 cmake_minimum_required(VERSION 3.25)
 file(REMOVE_RECURSE ${BINARY})
 set(here ${BINARY}/here)
@@ -8,7 +8,7 @@ set(there ${BINARY}/moved/there)
 set(without_programs -DFORMWORK_BUILD_TESTS=OFF -DFORMWORK_BUILD_BENCHMARKS=OFF -DFORMWORK_BUILD_EXAMPLES=OFF)
 
 execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE} -B ${BINARY}/build ${SETTINGS} ${without_programs}
-  -DCMAKE_INSTALL_PREFIX=${here} -DCMAKE_INSTALL_LIBDIR=lib64 -DCMAKE_INSTALL_INCLUDEDIR=headers/of COMMAND_ERROR_IS_FATAL ANY)
+  -DCMAKE_INSTALL_PREFIX=${here} -DCMAKE_INSTALL_LIBDIR=lib64 -DCMAKE_INSTALL_INCLUDEDIR=${here}/headers/of COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --install ${BINARY}/build COMMAND_ERROR_IS_FATAL ANY)
 file(MAKE_DIRECTORY ${BINARY}/moved)
 file(RENAME ${here} ${there})

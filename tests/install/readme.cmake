@@ -6,8 +6,8 @@
 #           neighbours there. Every other block is a whole program: compiled and run.
 #   cmake   What follows add_executable(mine mine.cpp) in a user's CMakeLists.txt, beside a folder `formwork`; configured, built,
 #           run. FetchContent gets the project's own folder.
-#   sh      Commands in the project's folder: checked by `bash -n`, and run in a copy of it with an empty home and a small mine.cpp,
-#           but for blocks that match a line of `not_run`. `bash` is the same.
+#   sh      Commands in the project's folder: checked by `bash -n`, and run, block after block, in a copy of it with an empty home
+#           and a small mine.cpp, but for blocks that match a line of `not_run`. `bash` is the same.
 cmake_minimum_required(VERSION 3.25)
 include(${CMAKE_CURRENT_LIST_DIR}/readme_blocks.cmake)
 
@@ -29,7 +29,7 @@ int main() { return formwork::matrix<float>(1, 1, 0.0f)(0, 0) == 0 ? 0 : 1; }
 ")
 
 function(run)
-  execute_process(COMMAND ${ARGN} TIMEOUT 240 COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
 
 function(check_cpp folder text path)
@@ -70,14 +70,18 @@ function(check_sh folder text path)
       return()
     endif()
   endforeach()
-  file(COPY ${SOURCE}/include ${SOURCE}/cmake ${SOURCE}/CMakeLists.txt ${SOURCE}/CMakePresets.json ${SOURCE}/LICENSE
-    DESTINATION ${folder}/formwork)
-  file(MAKE_DIRECTORY ${folder}/home)
-  file(WRITE ${folder}/formwork/mine.cpp "${mine}")
-  set(ENV{HOME} ${folder}/home)
+  set(home ${BINARY}/home)
+  set(copy ${BINARY}/formwork)
+  if(NOT EXISTS ${home})
+    file(MAKE_DIRECTORY ${home})
+    file(COPY ${SOURCE}/include ${SOURCE}/cmake ${SOURCE}/CMakeLists.txt ${SOURCE}/CMakePresets.json ${SOURCE}/LICENSE
+      DESTINATION ${copy})
+    file(WRITE ${copy}/mine.cpp "${mine}")
+  endif()
   list(GET SETTINGS 1 generator)  # -G <generator>: the one that is installed
   set(ENV{CMAKE_GENERATOR} ${generator})
-  run(bash -e ${folder}/commands.sh WORKING_DIRECTORY ${folder}/formwork)
+  set(ENV{HOME} ${home})
+  run(bash -e ${folder}/commands.sh WORKING_DIRECTORY ${copy})
 endfunction()
 
 file(REMOVE_RECURSE ${BINARY})

@@ -11,7 +11,7 @@ function(run name)
   execute_process(COMMAND ${COMPILE} ${ARGN} ${LIBRARIES} ${INSTRUCTIONS} ${CMAKE_CURRENT_LIST_DIR}/single_header.cpp
     -o ${BINARY}/${name}/program COMMAND_ERROR_IS_FATAL ANY)
   execute_process(COMMAND ${BINARY}/${name}/program OUTPUT_FILE ${BINARY}/${name}/output WORKING_DIRECTORY ${BINARY}/${name}
-    TIMEOUT 120 COMMAND_ERROR_IS_FATAL ANY)
+    COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
 run(single -DSINGLE -I${single_folder})
 run(tree -I${SOURCE}/include)
