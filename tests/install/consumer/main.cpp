@@ -5,7 +5,14 @@
 #include <formwork/io.hpp>
 #endif
 
+#include <string_view>
+
 formwork::matrix<float> filled(formwork::Index rows, formwork::Index cols, float value);
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+static_assert(std::string_view(FOUND_VERSION) ==
+              TEXT(FORMWORK_VERSION_MAJOR) "." TEXT(FORMWORK_VERSION_MINOR) "." TEXT(FORMWORK_VERSION_PATCH));
 
 int main() {
   const formwork::matrix<float> m = filled(3, 4, 2);
