@@ -141,8 +141,9 @@ TEST_CASE("orthogonalize is nearly as accurate as the plain iteration, for any c
         const auto x = as<float>(with_condition(rows, cols, least, 11));
         const auto exact = as<double>(x), expected = oracle::newton_schulz(exact, with);
         const auto single = orthogonal(x, with);
-        // Not 2 as elsewhere: the worst is a Gram matrix that serves all iterations, three of them.
-        check_accuracy("float", single, oracle::newton_schulz(x, with), expected, with.size() > 3 ? 4 : 8);
+        // Not 2 as elsewhere: the worst is a Gram matrix that serves all iterations, three of them. How far off the iteration
+        // written out is depends on the order in which a compiler sums: 8 holds by g++, clang needs 8.3.
+        check_accuracy("float", single, oracle::newton_schulz(x, with), expected, with.size() > 3 ? 4 : 10);
         CHECK(largest_error(single, expected) <= 5e-6);
         CHECK(largest_error(orthogonal(exact, with), expected) <= 5e-14);
       }

@@ -94,7 +94,7 @@ inline std::size_t iterations_of_one_gram_matrix(std::span<const odd_quintic> it
 ///
 /// Shapes    x and y (r × c), apart. For r > c it is A = Xᵀ X and X ← X (a + b A + c A²), which gives the same.
 /// Numerics  0 gives 0, and where ‖x‖ >> ε the scale of x does not matter. The same bits for any number of threads. Errors are
-///           one to four times those of the iteration written out, up to eight for three tuned ones: 5e-6 in float and 5e-14
+///           one to four times those of the iteration written out, up to ten for three tuned ones: 5e-6 in float and 5e-14
 ///           in double for singular values over six decades (orthogonalize_test.cpp).
 /// Cost      for n = min(r, c), t n = max(r, c) and five tuned iterations (6 t + 14) n³ operations; written out, they are
 ///           (20 t + 10) n³. Memory for four n × n matrices and one r × c.
