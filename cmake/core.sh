@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # bash cmake/core.sh PRESET [options of ctest]
 # Installs what that preset of CMakePresets.json needs, builds the tests labelled `core` (every kernel and every law) by it and
-# runs them: clang, asan-ubsan, tsan, coverage, test-v1, test-v2, test-v3 or aarch64.
+# runs them: clang, asan-ubsan, tsan, coverage, test-v1, test-v2, test-v3 or aarch64. Preset fuzz builds and runs the fuzzers.
 # Ends with 77 where this machine cannot have the compiler or the instructions.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -12,7 +12,7 @@ preset=$1
 shift
 
 case $preset in
-  clang | tsan)
+  clang | tsan | fuzz)
     needed+=(
       "clang-19|clang 19|command clang++-19"
       "libomp-19-dev|its OpenMP|file /usr/lib/llvm-19/lib/clang/19/include/omp.h"
@@ -28,9 +28,11 @@ case $preset in
 esac
 (install_missing) || exit 77
 
+label=core
+[ "$preset" = fuzz ] && label=fuzz
 prepare_build
-say "Building the tests labelled core in build/$preset with $jobs jobs"
+say "Building the tests labelled $label in build/$preset with $jobs jobs"
 configure "$preset"
-cmake --build --preset "$preset" --target core_tests
+cmake --build --preset "$preset" --target "${label}_tests"
 say "Running them, $cores at a time"
-ctest --preset "$preset" -L '^core$' "$@"
+ctest --preset "$preset" -L "^$label\$" "$@"
