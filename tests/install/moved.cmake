@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # cmake -DSOURCE=<project> -DSETTINGS=<options of cmake> -DCONSUMER=<project> -DBINARY=<folder> -P moved.cmake
-# An installation with folders of other names, one of them absolute, goes on working where it is moved: nothing in it remembers where it was.
+# An installation with folders of other names, one of them absolute, goes on working where it is moved: nothing in it remembers
+# where it was.
 cmake_minimum_required(VERSION 3.25)
 file(REMOVE_RECURSE ${BINARY})
 set(here ${BINARY}/here)
@@ -8,7 +9,8 @@ set(there ${BINARY}/moved/there)
 set(without_programs -DFORMWORK_BUILD_TESTS=OFF -DFORMWORK_BUILD_BENCHMARKS=OFF -DFORMWORK_BUILD_EXAMPLES=OFF)
 
 execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE} -B ${BINARY}/build ${SETTINGS} ${without_programs}
-  -DCMAKE_INSTALL_PREFIX=${here} -DCMAKE_INSTALL_LIBDIR=lib64 -DCMAKE_INSTALL_INCLUDEDIR=${here}/headers/of COMMAND_ERROR_IS_FATAL ANY)
+  -DCMAKE_INSTALL_PREFIX=${here} -DCMAKE_INSTALL_LIBDIR=lib64 -DCMAKE_INSTALL_INCLUDEDIR=${here}/headers/of
+  COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --install ${BINARY}/build COMMAND_ERROR_IS_FATAL ANY)
 file(MAKE_DIRECTORY ${BINARY}/moved)
 file(RENAME ${here} ${there})
@@ -16,7 +18,7 @@ file(RENAME ${here} ${there})
 file(GLOB_RECURSE files ${there}/*.cmake ${there}/*.pc)
 foreach(file IN LISTS files)
   file(READ ${file} text)
-  foreach(place ${here} ${SOURCE} ${BINARY}/build)
+  foreach(place ${here} ${SOURCE}/include ${BINARY}/build)
     string(FIND "${text}" "${place}" at)
     if(NOT at EQUAL -1)
       message(FATAL_ERROR "${file} remembers ${place}")
@@ -35,7 +37,8 @@ if(pkg_config)
   execute_process(COMMAND ${pkg_config} --variable=includedir formwork OUTPUT_VARIABLE folder OUTPUT_STRIP_TRAILING_WHITESPACE
     COMMAND_ERROR_IS_FATAL ANY)
   file(REAL_PATH ${folder} folder)
-  if(NOT folder STREQUAL "${there}/headers/of")
-    message(FATAL_ERROR "pkg-config looks for the headers in ${folder}, not in ${there}/headers/of")
+  file(REAL_PATH ${there}/headers/of expected)
+  if(NOT folder STREQUAL expected)
+    message(FATAL_ERROR "pkg-config looks for the headers in ${folder}, not in ${expected}")
   endif()
 endif()

@@ -40,7 +40,9 @@ accepted("REQUIRED OPTIONAL_COMPONENTS openmp attention")
 accepted("QUIET" -DCMAKE_DISABLE_FIND_PACKAGE_Eigen3=ON)  # not required: not found, not an error
 
 refused("${major}.${next} REQUIRED" "compatible with requested version \"${major}.${next}\"")
-refused("REQUIRED" "formwork needs Eigen 3.4 or newer (Debian: apt-get install libeigen3-dev)" -DCMAKE_DISABLE_FIND_PACKAGE_Eigen3=ON)
-refused("REQUIRED COMPONENTS io" "its component io needs nlohmann/json 3.7 or newer" -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON)
+refused("REQUIRED" "formwork needs Eigen 3.4 or newer (Debian: apt-get install libeigen3-dev)"
+  -DCMAKE_DISABLE_FIND_PACKAGE_Eigen3=ON)
+refused("REQUIRED COMPONENTS io" "its component io needs nlohmann/json 3.7 or newer"
+  -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON)
 refused("REQUIRED COMPONENTS openmp" "its component openmp needs a C++ compiler with OpenMP")
 refused("REQUIRED COMPONENTS attention" "it has no component attention; there are io and openmp")

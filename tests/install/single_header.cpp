@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Trains a small model of several mechanisms for some steps and tells every bit: losses, a continuation, the model's file.
+// An attention layer forward and backward, every bit of which is told: its loss on the output, its gradients in a file.
 #ifdef SINGLE
 #include <formwork.hpp>
 #else
@@ -11,24 +11,19 @@
 
 namespace fw = formwork;
 
-using attention = fw::attention<float, fw::causal, fw::rope<>, fw::log_n>;
-using layer = fw::block<float, fw::pre_norm<fw::rms_norm>, attention, fw::gated_mlp<float, fw::silu>>;
-
 int main() {
   fw::rng random{7};
-  auto model = fw::language_model<float, layer>::make({.vocab = 256, .width = 16, .depth = 2, .heads = 2}, random);
-  fw::optimizer optimizer(fw::otherwise(fw::adamw{.rate = 3e-3}));
-  const fw::byte_text text("One part of a formwork is taken down and put up again.", 0);
-  fw::tape<float> tape{{.seed = 7}};
-  std::printf("%s\n", fw::abi_tag);
-  for (int step = 0; step < 5; ++step) {
-    const auto batch = text.draw(2, 16, random);
-    const auto loss = fw::cross_entropy(model(tape, batch.input), batch.target);
-    std::printf("%a\n", static_cast<double>(loss.item()));
-    tape.backward(loss);
-    optimizer.step(model);
-  }
-  fw::generate(model, fw::byte_text::tokens_of("One"), {.temperature = 0.5}, random, {.count = 20},
-               [](fw::Index byte) { std::printf("%d ", static_cast<int>(byte)); });
-  fw::save_model("model.safetensors", model);
+  const auto layer = fw::attention<float, fw::causal, fw::rope<>, fw::log_n>::make(
+      fw::builder{.sizes = {.width = 16, .heads = 2}, .random = random});
+  fw::matrix<float> x(32, 16);
+  random.fill_normal(x, 1);
+  fw::tape<float> tape;
+  const auto y = layer(tape.constant(x, fw::sequences{20, 12}));
+  const auto loss = fw::sum(fw::multiply(y, y));
+  std::printf("%s %a\n", fw::abi_tag, static_cast<double>(loss.item()));
+  tape.backward(loss);
+
+  fw::safetensors_writer file;
+  fw::for_each_named_parameter(layer, [&](const std::string& path, const auto& p) { file.add(path, p.gradient()); });
+  file.save("gradients.safetensors");
 }
