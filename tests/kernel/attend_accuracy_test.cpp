@@ -38,6 +38,35 @@ void check_case(const attention_case<float>& small, const Policies& chosen) {
   }
 }
 
+void random_case(checks::trial& t) {
+  const Index group = t.size(4), key_heads = t.size(4), key_width = t.size(140), head_width = t.size(140);
+  const double work = t.once_in(20) ? 8e6 : 1e6;
+  const auto rows = static_cast<Index>(std::sqrt(work / double(group * key_heads * (key_width + head_width))));
+  const cases::random_sequences batch(t, std::max<Index>(rows, 2));
+  const fw::head_shape shape{group * key_heads, key_heads, key_width, head_width};
+  const double spread = t.any({0.3, 1.5});
+  const attention_case<float> small(shape, batch.queries, batch.keys, spread, t.seed());
+  const attention_case<double> wide(small);
+  const auto check = [&](const auto& chosen) {
+    cases::check_attended(t, small.run(chosen, t.anywhere()), small.expect(chosen), wide.expect(chosen),
+                          wide.run(chosen, t.anywhere()));
+  };
+  switch (t.below(6)) {
+    case 0:
+      return check(policies(fw::causal{}));
+    case 1:
+      return check(policies(fw::full{}));
+    case 2:
+      return check(policies(fw::causal{}, oracle::by_visible_keys{}, fw::softcap{3}));
+    case 3:
+      return check(policies(fw::full{}, fw::inv_sqrt{}, oracle::squashed_recency{}));
+    case 4:
+      return check(policies(oracle::sinks_and_window{t.size(30, 0), t.size(100)}, oracle::by_visible_keys{}));
+    default:
+      return check(policies(oracle::ahead_with_blind_rows{}, fw::inv_sqrt{}, fw::softcap{3}));
+  }
+}
+
 }  // namespace
 
 TEST_CASE("attention gives the worked example, forward and backward, to 1e-8") {
@@ -94,6 +123,13 @@ TEST_CASE("attention is as accurate as the rule asks with a formula, a scale by 
     check_case(one, policies(oracle::sinks_and_window{}, oracle::by_visible_keys{}));
     check_case(one, policies(oracle::ahead_with_blind_rows{}, fw::inv_sqrt{}, fw::softcap{3}));
   }
+}
+
+TEST_CASE("attention is as accurate as the rule asks over random shapes") {
+  checks::sweep(checks::few_cases, random_case);
+}
+TEST_CASE("attention is as accurate as the rule asks over 2000 random shapes", "[.slow]") {
+  checks::sweep(checks::many_cases, random_case);
 }
 
 TEST_CASE("attention is as accurate as the rule asks where scores are large") {

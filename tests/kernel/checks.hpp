@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 // What the tests of kernels share: reproducible numbers, the accuracy rule, central differences, and the bitwise laws.
@@ -130,21 +131,62 @@ void check_threads(const char* what, F f) {
   fw::threads(before);
 }
 
-/// A matrix at any of 16 offsets from an aligned address, rows `gap` apart: D5.
+/// A matrix at any of 16 offsets from an aligned address, rows `gap` apart: D5. Around it lies NaN, which a kernel that
+/// reads there would spread; one that writes there is found out.
 template <class S>
 class shifted {
  public:
-  shifted(const fw::matrix<S>& m, Index offset, Index gap = 0)
-      : memory_(1, m.rows() * (m.cols() + gap) + offset + 64, S(0)),
-        rows_(m.rows()), cols_(m.cols()), offset_(offset), stride_(m.cols() + gap) {
+  explicit shifted(const fw::matrix<S>& m, Index offset = 0, Index gap = 0)
+      : memory_(1, m.rows() * (m.cols() + gap) + offset + 64, around),
+        rows_(m.rows()),
+        cols_(m.cols()),
+        offset_(offset),
+        stride_(m.cols() + gap) {
     for (Index i = 0; i < rows_; ++i) std::copy_n(m.row(i), cols_, view().row(i));
   }
   fw::view<S> view() { return {memory_.data() + offset_, rows_, cols_, stride_}; }
-  fw::matrix<S> copy() { return fw::matrix<S>(fw::view<const S>(view())); }
+  operator fw::view<S>() { return view(); }
+  operator fw::view<const S>() { return view(); }
+  S* data() { return view().data(); }
+  fw::matrix<S> copy() {
+    if (!intact())
+      FAIL_CHECK("written beside a matrix (" << rows_ << " × " << cols_ << "), rows " << stride_ << " apart");
+    return fw::matrix<S>(fw::view<const S>(view()));
+  }
 
  private:
+  static constexpr S around = std::numeric_limits<S>::quiet_NaN();
+
+  bool intact() const {
+    auto rest = memory_;
+    for (Index i = 0; i < rows_; ++i) std::fill_n(rest.data() + offset_ + i * stride_, cols_, around);
+    return same_bits(rest, fw::matrix<S>(1, rest.size(), around));
+  }
+
   fw::matrix<S> memory_;
   Index rows_, cols_, offset_, stride_;
+};
+
+/// Puts matrices into memory: aligned and without gaps, or anywhere by numbers.
+class places {
+ public:
+  places() = default;
+  explicit places(numbers& random) : random_(&random) {}
+
+  template <class S>
+  shifted<S> operator()(const fw::matrix<S>& m) {
+    if (!random_) return shifted<S>(m);
+    const Index offset = random_->below(16), gap = std::max<Index>(0, random_->below(15) - 7);
+    return shifted<S>(m, offset, gap);
+  }
+  /// An output, whose old content a kernel must not read.
+  template <class S>
+  shifted<S> output(Index rows, Index cols) {
+    return (*this)(fw::matrix<S>(rows, cols, std::numeric_limits<S>::quiet_NaN()));
+  }
+
+ private:
+  numbers* random_ = nullptr;
 };
 
 }  // namespace checks

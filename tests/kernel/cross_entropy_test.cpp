@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/kernel/cross_entropy.hpp>
 
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 
 using namespace checks;
 
@@ -38,7 +38,7 @@ struct results {
 template <class S>
 results<S> naive(const inputs<S>& in, reduction how) {
   const Index tokens = in.hidden.rows(), width = in.hidden.cols(), vocab = in.table.rows();
-  results<S> r{fw::matrix<S>(1, 1, S(0)), fw::matrix<S>(tokens, 1, S(0)), fw::matrix<S>(tokens, width, S(0)),
+  results<S> r{fw::matrix<S>(1, 1, S(0)), fw::matrix<S>(1, tokens, S(0)), fw::matrix<S>(tokens, width, S(0)),
                fw::matrix<S>(vocab, width, S(0))};
   Index counted = 0;
   for (const Index t : in.targets) counted += t >= 0;
@@ -55,8 +55,8 @@ results<S> naive(const inputs<S>& in, reduction how) {
     }
     const S chosen = p(0, target);
     for (Index v = 0; v < vocab; ++v) sum += p(0, v) = std::exp(p(0, v) - most);
-    r.lse(i, 0) = most + std::log(sum);
-    r.loss(0, 0) += (r.lse(i, 0) - chosen) * c;
+    r.lse(0, i) = most + std::log(sum);
+    r.loss(0, 0) += (r.lse(0, i) - chosen) * c;
     for (Index v = 0; v < vocab; ++v) {
       const S d = (p(0, v) / sum - S(v == target)) * c;
       for (Index j = 0; j < width; ++j) {
@@ -69,20 +69,35 @@ results<S> naive(const inputs<S>& in, reduction how) {
 }
 
 template <class S>
-results<S> ours(const inputs<S>& in, reduction how, head_layout layout = head_layout::vocab_by_width) {
+results<S> ours(const inputs<S>& in, reduction how, head_layout layout = head_layout::vocab_by_width, places at = {}) {
   const bool tied = layout == head_layout::vocab_by_width;
-  const auto weight = tied ? in.table : transposed(in.table);
-  const S garbage = std::numeric_limits<S>::quiet_NaN();
-  results<S> r{fw::matrix<S>(1, 1), fw::matrix<S>(in.hidden.rows(), 1, S(0)),
-               fw::matrix<S>(in.hidden.rows(), in.hidden.cols(), garbage), fw::matrix<S>(weight.rows(), weight.cols(), garbage)};
-  r.loss(0, 0) = S(fw::cross_entropy_forward_backward<S>(r.dhidden, r.dhead, r.lse.data(), in.hidden, {weight, layout}, in.targets, how));
-  if (!tied) r.dhead = transposed(r.dhead);
-  return r;
+  auto weight = at(tied ? in.table : transposed(in.table)), hidden = at(in.hidden),
+       lse = at(fw::matrix<S>(1, in.hidden.rows(), S(0)));
+  auto dhidden = at.template output<S>(in.hidden.rows(), in.hidden.cols());
+  auto dhead = at.template output<S>(weight.view().rows(), weight.view().cols());
+  const double loss = fw::cross_entropy_forward_backward<S>(dhidden, dhead, lse.data(), hidden, {weight.view(), layout},
+                                                            in.targets, how);
+  return {fw::matrix<S>(1, 1, S(loss)), lse.copy(), dhidden.copy(), tied ? dhead.copy() : transposed(dhead.copy())};
 }
 
 template <class S>
 bool same(const results<S>& a, const results<S>& b) {
   return same_bits(a.loss, b.loss) && same_bits(a.lse, b.lse) && same_bits(a.dhidden, b.dhidden) && same_bits(a.dhead, b.dhead);
+}
+
+void random_case(trial& t) {
+  const Index width = t.size(200), tokens = t.size(300, 0),
+              vocab = t.size(std::max<Index>(2, 1'000'000 / (width * (tokens + 1))));
+  const auto how = t.any({reduction::mean, reduction::sum});
+  const auto layout = t.any({head_layout::vocab_by_width, head_layout::width_by_vocab});
+  const auto in = make<float>(tokens, width, vocab, t.seed(), t.once_in(2));
+  const auto wide = as<double>(in);
+  const auto a = ours(in, how, layout, t.anywhere()), b = naive(in, how);
+  const auto c = naive(wide, how), d = ours(wide, how, layout, t.anywhere());
+  t.accurate("loss", a.loss, b.loss, c.loss, 2, 1), t.accurate("loss", d.loss, c.loss);
+  t.accurate("lse", a.lse, b.lse, c.lse, 2, 1), t.accurate("lse", d.lse, c.lse);
+  t.accurate("dhidden", a.dhidden, b.dhidden, c.dhidden, 3), t.accurate("dhidden", d.dhidden, c.dhidden);
+  t.accurate("dhead", a.dhead, b.dhead, c.dhead, 3), t.accurate("dhead", d.dhead, c.dhead);
 }
 
 }  // namespace
@@ -121,6 +136,11 @@ TEMPLATE_TEST_CASE("cross_entropy is as accurate as a naive loop at sizes around
     }
 }
 
+TEST_CASE("cross_entropy is as accurate as the rule asks over random shapes") { sweep(few_cases, random_case); }
+TEST_CASE("cross_entropy is as accurate as the rule asks over 2000 random shapes", "[.slow]") {
+  sweep(many_cases, random_case);
+}
+
 TEST_CASE("cross_entropy's gradients are central differences, scaled by the upstream gradient") {
   for (const auto how : {reduction::mean, reduction::sum}) {
     auto in = make<double>(11, 5, 19, 3);
@@ -143,7 +163,7 @@ TEMPLATE_TEST_CASE("cross_entropy: a row has the same bits alone and in a batch,
   for (const Index i : {0, 1, 74, 75, 76, 127, 128, 149}) {
     const inputs<S> one{fw::matrix<S>(in.hidden.rows(i, 1)), in.table, {in.targets[std::size_t(i)]}};
     const auto r = ours(one, reduction::sum);
-    CHECK(r.lse(0, 0) == all.lse(i, 0));
+    CHECK(r.lse(0, 0) == all.lse(0, i));
     CHECK(same_bits(r.dhidden, fw::matrix<S>(all.dhidden.rows(i, 1))));
     sum += double(r.loss(0, 0));
   }
@@ -174,7 +194,7 @@ TEMPLATE_TEST_CASE("cross_entropy: bits do not depend on threads or alignment, n
   }
   fw::threads(2);
   const fw::cross_entropy_head<S> head{in.table, head_layout::vocab_by_width};
-  fw::matrix<S> dhidden(140, 19), dhead(2055, 19), lse(140, 1, S(0));
+  fw::matrix<S> dhidden(140, 19), dhead(2055, 19), lse(1, 140, S(0));
   const double a = fw::cross_entropy_forward_backward<S>(dhidden, {}, nullptr, in.hidden, head, in.targets);
   const double b = fw::cross_entropy_forward_backward<S>({}, dhead, nullptr, in.hidden, head, in.targets);
   const double c = fw::cross_entropy_forward<S>(lse.data(), in.hidden, head, in.targets);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/kernel/dropout.hpp>
 
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 
 using namespace checks;
 
@@ -12,6 +12,34 @@ fw::matrix<S> dropped(const fw::matrix<S>& x, const fw::dropout_mask& mask, cons
   fw::matrix<S> y(x.rows(), x.cols(), std::numeric_limits<S>::quiet_NaN());
   fw::dropout_forward<S>(y, x, mask, rows);
   return y;
+}
+
+/// Nothing is rounded but the product with 1 / (1 - rate), so ours must equal the formula.
+void random_case(trial& t) {
+  const Index width = t.size(2000, 0);
+  auto rows = t.ragged(100'000 / std::max<Index>(width, 100));
+  std::vector<Index> starts, ids;
+  for (Index s = 0; s < rows.count(); ++s) starts.push_back(t.size(5000, 0)), ids.push_back(t.below(1000));
+  rows.starts(starts).ids(ids);
+  const double rate = t.any({0.0, 0.1, 0.5, 0.99});
+  const auto way = t.any({fw::start::fresh, fw::start::continued});
+  const fw::dropout_mask mask(t.seed(), t.below(1000), t.below(50), rate);
+  const auto x = numbers(t.seed()).matrix<float>(rows.rows(), width);
+  places at = t.anywhere();
+  auto from = at(x), y = at.output<float>(rows.rows(), width), dx = at(fw::matrix<float>(rows.rows(), width, 1));
+  fw::dropout_forward<float>(y, from, mask, rows);
+  fw::dropout_backward<float>(dx, from, mask, rows, way);
+  const auto forward = y.copy(), backward = dx.copy();
+  Index wrong = 0;
+  for (Index s = 0; s < rows.count(); ++s)
+    for (Index i = 0; i < rows.length(s); ++i)
+      for (Index j = 0; j < width; ++j) {
+        const Index row = rows.first(s) + i;
+        const float kept = mask.keeps(rows.id(s), rows.start(s) + i, j) ? x(row, j) * float(1 / (1 - rate)) : 0;
+        wrong += forward(row, j) != kept || backward(row, j) != (way == fw::start::fresh ? kept : 1 + kept);
+      }
+  CAPTURE(rows.rows(), width, rate);
+  CHECK(wrong == 0);
 }
 
 }  // namespace
@@ -38,6 +66,9 @@ TEMPLATE_TEST_CASE("dropout keeps a number scaled by 1 / (1 - rate) or makes it 
       CHECK(wrong == 0);
     }
 }
+
+TEST_CASE("dropout does what its mask says over random shapes") { sweep(few_cases, random_case); }
+TEST_CASE("dropout does what its mask says over 2000 random shapes", "[.slow]") { sweep(many_cases, random_case); }
 
 TEST_CASE("dropout keeps 1 - rate of the numbers, of every column and every row alike") {
   const fw::matrix<float> ones(2000, 64, 1.0f);

@@ -46,6 +46,48 @@ constexpr auto over_all = []<class>() { return linear<key_sums::full>(); };
 constexpr auto turned = []<class S>() { return turning<S>(); };
 constexpr auto turned_over_all = []<class S>() { return turning<S, key_sums::full>(); };
 
+void random_case(checks::trial& t) {
+  const Index group = t.size(4), key_heads = t.size(4), key_width = t.size(140), head_width = t.size(140);
+  auto batch =
+      t.ragged(std::max<Index>(10, std::min<Index>(1500, 500'000 / (group * key_heads * key_width * head_width))));
+  const Index kind = t.below(7);
+  if (kind == 2 || kind == 3) {  // positions matter to what turns
+    std::vector<Index> starts;
+    for (Index s = 0; s < batch.count(); ++s) starts.push_back(t.size(400, 0));
+    batch.starts(starts);
+  }
+  const linear_case<float> small({group * key_heads, key_heads, key_width, head_width}, batch, t.any({0.3, 1.0}),
+                                 t.seed());
+  const linear_case<double> wide(small);
+  const auto check = [&](auto in) {
+    const auto chosen = in.template operator()<float>();
+    const auto chosen_wide = in.template operator()<double>();
+    const auto a = small.run(chosen, t.anywhere()), b = small.expect(chosen);
+    const auto c = wide.expect(chosen_wide), d = wide.run(chosen_wide, t.anywhere());
+    t.accurate("out", a.out, b.out, c.out, 2), t.accurate("out", d.out, c.out);
+    t.accurate("kept", a.kept, b.kept, c.kept, 2), t.accurate("kept", d.kept, c.kept);
+    t.accurate("dq", a.dq, b.dq, c.dq, 3, c.dq_part), t.accurate("dq", d.dq, c.dq, c.dq_part);
+    t.accurate("dk", a.dk, b.dk, c.dk, 3, c.dk_part), t.accurate("dk", d.dk, c.dk, c.dk_part);
+    t.accurate("dv", a.dv, b.dv, c.dv, 3), t.accurate("dv", d.dv, c.dv);
+  };
+  switch (kind) {
+    case 0:
+      return check(plain);
+    case 1:
+      return check(over_all);
+    case 2:
+      return key_width < 4 ? check(plain) : check(turned);
+    case 3:
+      return key_width < 4 ? check(over_all) : check(turned_over_all);
+    case 4:
+      return check([]<class>() { return linear(fw::exponential{}); });
+    case 5:
+      return check([]<class>() { return linear(fw::relu_plus_epsilon{}); });
+    default:
+      return check([]<class>() { return linear(cases::squared_relu{}); });
+  }
+}
+
 fw::matrix<double> rows_of(Index rows, Index cols, const std::vector<double>& values) {
   fw::matrix<double> m(rows, cols);
   for (Index i = 0; i < m.size(); ++i) m.data()[i] = values[static_cast<std::size_t>(i)];
@@ -84,6 +126,13 @@ TEST_CASE("linear attention over ragged batches and grouped heads is as accurate
     check_case(one, []<class>() { return linear(fw::relu_plus_epsilon{}); });
     check_case(one, []<class>() { return linear(cases::squared_relu{}); });
   }
+}
+
+TEST_CASE("linear attention is as accurate as the rule asks over random shapes") {
+  checks::sweep(checks::few_cases, random_case);
+}
+TEST_CASE("linear attention is as accurate as the rule asks over 2000 random shapes", "[.slow]") {
+  checks::sweep(checks::many_cases, random_case);
 }
 
 TEST_CASE("the worked numbers of elu + 1: over all keys, causal, the sums at the end") {

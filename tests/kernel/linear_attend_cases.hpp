@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 #include "oracle/linear_attend.hpp"
 
 // One linear attention with random inputs, run by the kernel and by the oracle.
@@ -57,8 +57,11 @@ struct linear_case {
   fw::sequences batch;
   fw::matrix<S> q, k, v, dout;
 
-  linear_case(fw::head_shape sizes, const fw::sequences& rows, double spread = 1) : shape(sizes), batch(rows) {
-    checks::numbers random(static_cast<std::uint64_t>(rows.rows() * 7 + sizes.key_width));
+  linear_case(fw::head_shape sizes, const fw::sequences& rows, double spread = 1)
+      : linear_case(sizes, rows, spread, static_cast<std::uint64_t>(rows.rows() * 7 + sizes.key_width)) {}
+  linear_case(fw::head_shape sizes, const fw::sequences& rows, double spread, std::uint64_t seed)
+      : shape(sizes), batch(rows) {
+    checks::numbers random(seed);
     q = random.matrix<S>(rows.rows(), sizes.heads * sizes.key_width, spread);
     k = random.matrix<S>(rows.rows(), sizes.key_heads * sizes.key_width, spread);
     v = random.matrix<S>(rows.rows(), sizes.key_heads * sizes.head_width);
@@ -75,16 +78,14 @@ struct linear_case {
 
   /// Forward and backward by the kernel.
   template <class Policies>
-  linearly_attended<S> run(const Policies& chosen) const {
-    const S unread = std::numeric_limits<S>::quiet_NaN();  // fresh outputs are never read
-    linearly_attended<S> r{{dout.rows(), dout.cols(), unread},
-                           {q.rows(), shape.heads, unread},
-                           {q.rows(), q.cols(), unread},
-                           {k.rows(), k.cols(), unread},
-                           {v.rows(), v.cols(), unread}};
-    fw::linear_attend_forward<S>(r.out, r.kept, q, k, v, batch, shape, chosen);
-    fw::linear_attend_backward<S>(r.dq, r.dk, r.dv, dout, r.out, r.kept, q, k, v, batch, shape, chosen);
-    return r;
+  linearly_attended<S> run(const Policies& chosen, checks::places at = {}) const {
+    auto q_there = at(q), k_there = at(k), v_there = at(v), dout_there = at(dout);
+    const auto output = [&](Index rows, Index cols) { return at.template output<S>(rows, cols); };
+    auto out = output(dout.rows(), dout.cols()), kept = output(q.rows(), shape.heads), dq = output(q.rows(), q.cols()),
+         dk = output(k.rows(), k.cols()), dv = output(v.rows(), v.cols());
+    fw::linear_attend_forward<S>(out, kept, q_there, k_there, v_there, batch, shape, chosen);
+    fw::linear_attend_backward<S>(dq, dk, dv, dout_there, out, kept, q_there, k_there, v_there, batch, shape, chosen);
+    return {out.copy(), kept.copy(), dq.copy(), dk.copy(), dv.copy()};
   }
   template <class Policies>
   linearly_attended<S> expect(const Policies& chosen) const {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/kernel/normalize.hpp>
 
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 
 using namespace checks;
 
@@ -69,22 +69,26 @@ results<S> naive(form f, const inputs<S>& in, double epsilon, fw::start how = fw
 }
 
 template <class S>
-results<S> ours(form f, const inputs<S>& in, double epsilon, fw::start how = fw::start::fresh, S old = 0) {
+results<S> ours(form f, const inputs<S>& in, double epsilon, fw::start how = fw::start::fresh, S old = 0,
+                places at = {}) {
   const Index rows = in.x.rows(), n = in.x.cols();
   const S garbage = how == fw::start::fresh ? std::numeric_limits<S>::quiet_NaN() : old;
-  results<S> r{fw::matrix<S>(rows, n), fw::matrix<S>(rows, n), fw::matrix<S>(rows, n, garbage), fw::matrix<S>(1, n, garbage),
-               fw::matrix<S>(1, n, garbage)};
-  fw::matrix<S> mean(rows, 1), inverse(rows, 1);
+  auto x = at(in.x), residual = at(in.residual), gain = at(in.gain), bias = at(in.bias), dy = at(in.dy),
+       dsum = at(in.dsum);
+  auto sum = at.template output<S>(rows, n), y = at.template output<S>(rows, n),
+       dx = at(fw::matrix<S>(rows, n, garbage));
+  auto dgain = at(fw::matrix<S>(1, n, garbage)), dbias = at(fw::matrix<S>(1, n, garbage));
+  auto mean = at.template output<S>(1, rows), inverse = at.template output<S>(1, rows);
   if (f == form::rms) {
-    fw::add_rms_norm_forward<S>(r.sum, r.y, inverse.data(), in.x, in.residual, in.gain.data(), epsilon);
-    fw::add_rms_norm_backward<S>(r.dx, r.dgain.data(), in.dy, in.dsum, r.sum, inverse.data(), in.gain.data(), how, how);
+    fw::add_rms_norm_forward<S>(sum, y, inverse.data(), x, residual, gain.data(), epsilon);
+    fw::add_rms_norm_backward<S>(dx, dgain.data(), dy, dsum, sum, inverse.data(), gain.data(), how, how);
   } else {
-    fw::add_layer_norm_forward<S>(r.sum, r.y, mean.data(), inverse.data(), in.x, in.residual, in.gain.data(),
-                                  f == form::layer ? in.bias.data() : nullptr, epsilon);
-    fw::add_layer_norm_backward<S>(r.dx, r.dgain.data(), r.dbias.data(), in.dy, in.dsum, r.sum, mean.data(), inverse.data(),
-                                   in.gain.data(), how, how, how);
+    fw::add_layer_norm_forward<S>(sum, y, mean.data(), inverse.data(), x, residual, gain.data(),
+                                  f == form::layer ? bias.data() : nullptr, epsilon);
+    fw::add_layer_norm_backward<S>(dx, dgain.data(), dbias.data(), dy, dsum, sum, mean.data(), inverse.data(),
+                                   gain.data(), how, how, how);
   }
-  return r;
+  return {sum.copy(), y.copy(), dx.copy(), dgain.copy(), dbias.copy()};
 }
 
 template <class S>
@@ -98,6 +102,22 @@ void accuracy(form f, const inputs<S>& in, fw::start how) {
   check_accuracy("dx", a.dx, b.dx, c.dx, 3);
   check_accuracy("dgain", a.dgain, b.dgain, c.dgain, 3);
   if (f != form::rms) check_accuracy("dbias", a.dbias, b.dbias, c.dbias, 3);
+}
+
+void random_case(trial& t) {
+  const form f = t.any({form::rms, form::layer, form::layer_without_bias});
+  const auto how = t.any({fw::start::fresh, fw::start::continued});
+  const Index width = t.size(2000), rows = t.size(200'000 / width, 0);
+  const auto in = make<float>(rows, width, t.seed());
+  const auto wide = as<double>(in);
+  const auto a = ours(f, in, epsilon_of(f), how, 3.0f, t.anywhere()), b = naive(f, in, epsilon_of(f), how, 3.0f);
+  const auto c = naive(f, wide, epsilon_of(f), how, 3.0), d = ours(f, wide, epsilon_of(f), how, 3.0, t.anywhere());
+  t.accurate("sum", a.sum, b.sum, c.sum, 2), t.accurate("sum", d.sum, c.sum);
+  t.accurate("y", a.y, b.y, c.y, 2), t.accurate("y", d.y, c.y);
+  t.accurate("dx", a.dx, b.dx, c.dx, 3), t.accurate("dx", d.dx, c.dx);
+  t.accurate("dgain", a.dgain, b.dgain, c.dgain, 3), t.accurate("dgain", d.dgain, c.dgain);
+  if (f == form::rms) return;
+  t.accurate("dbias", a.dbias, b.dbias, c.dbias, 3), t.accurate("dbias", d.dbias, c.dbias);
 }
 
 }  // namespace
@@ -126,6 +146,11 @@ TEMPLATE_TEST_CASE("normalize is as accurate as a naive loop at every width arou
       for (const auto how : {fw::start::fresh, fw::start::continued})
         accuracy<TestType>(f, make<TestType>(width < 20 ? 35 : 7, width, std::uint64_t(width)), how);
   for (const Index rows : {1, 3, 4, 31, 32, 33, 300}) accuracy<TestType>(form::layer, make<TestType>(rows, 20, 7), fw::start::fresh);
+}
+
+TEST_CASE("normalize is as accurate as the rule asks over random shapes") { sweep(few_cases, random_case); }
+TEST_CASE("normalize is as accurate as the rule asks over 2000 random shapes", "[.slow]") {
+  sweep(many_cases, random_case);
 }
 
 TEST_CASE("normalize's gradients are central differences") {

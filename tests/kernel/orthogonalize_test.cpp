@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 #include "oracle/orthogonalize.hpp"
 
 using namespace checks;
@@ -44,6 +44,22 @@ const fw::matrix<double> six = [] {
 void check_numbers(const fw::matrix<double>& got, std::initializer_list<double> expected) {
   Index i = 0;
   for (const double e : expected) CHECK(std::abs(got.data()[i++] - e) <= 5e-9);
+}
+
+void random_case(trial& t) {
+  const Index rows = t.size(150, 0), cols = t.size(150, 0);
+  const auto with = t.any<iterations>(
+      {tuned, {fw::tuned_quintic}, iterations(6, fw::convergent_quintic), iterations(4, fw::convergent_cubic)});
+  const auto x = numbers(t.seed()).matrix<float>(rows, cols);
+  const auto wide = as<double>(x), exact = oracle::newton_schulz(wide, with);
+  const auto ours = [&]<class S>(const fw::matrix<S>& from) {
+    places at = t.anywhere();
+    auto in = at(from), y = at.template output<S>(rows, cols);
+    fw::orthogonalize<S>(y, in, with);
+    return y.copy();
+  };
+  t.accurate("orthogonalize", ours(x), oracle::newton_schulz(x, with), exact, with.size() > 3 ? 4 : 8);
+  t.accurate("orthogonalize", ours(wide), exact);
 }
 
 }  // namespace
@@ -147,6 +163,13 @@ TEST_CASE("orthogonalize is nearly as accurate as the plain iteration, for any c
         CHECK(largest_error(single, expected) <= 5e-6);
         CHECK(largest_error(orthogonal(exact, with), expected) <= 5e-14);
       }
+}
+
+TEST_CASE("orthogonalize is nearly as accurate as the plain iteration over random shapes") {
+  sweep(few_cases, random_case);
+}
+TEST_CASE("orthogonalize is nearly as accurate as the plain iteration over 2000 random shapes", "[.slow]") {
+  sweep(many_cases, random_case);
 }
 
 TEMPLATE_TEST_CASE("orthogonalize: bits do not depend on threads or on gaps between rows; its epilogue comes last", "", float,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The walk of a linear memory and its adjoint, against the textbook recurrence with dense matrices.
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 #include "oracle/linear_memory.hpp"
 
 namespace fw = formwork;
@@ -31,17 +31,19 @@ struct problem {
 
 /// What the kernel gives, in the shapes of the oracle.
 template <class T, class S = typename T::scalar>
-oracle::memory_result<S> run(const T& step, const problem<S>& p, fw::start how = fw::start::fresh) {
+oracle::memory_result<S> run(const T& step, const problem<S>& p, fw::start how = fw::start::fresh,
+                             checks::places put = {}) {
   const Index width = p.u.cols(), order = p.c.rows();
   const fw::state_layout layout(step, width);
-  oracle::memory_result<S> r{fw::matrix<S>(p.u.rows(), width), fw::matrix<S>(p.batch.count() * width, order),
-                             fw::matrix<S>(p.u.rows(), width, S(1)), fw::matrix<S>(order, width, S(0)),
-                             fw::matrix<S>(1, width, S(0))};
+  auto u = put(p.u), c = put(p.c), d = put(p.d), dy = put(p.dy), y = put.template output<S>(p.u.rows(), width);
+  auto du = put(fw::matrix<S>(p.u.rows(), width, S(1)));
   fw::matrix<S> states(p.batch.count(), layout.numbers(), S(0));
   fw::matrix<S> kept(layout.first_kept(p.u.rows(), p.batch.count()), layout.numbers());
   fw::matrix<S> partial(p.batch.count(), layout.numbers() + layout.groups() * fw::tile_cols<S>);
-  fw::recur_forward(r.y.all(), states.all(), kept.all(), p.u, p.c, p.d, p.batch, step);
-  fw::recur_backward(r.du.all(), how, partial.all(), p.dy, kept, p.u, p.c, p.d, p.batch, step);
+  fw::recur_forward(y.view(), states.all(), kept.all(), u, c, d, p.batch, step);
+  fw::recur_backward(du.view(), how, partial.all(), dy, kept, u, c, d, p.batch, step);
+  oracle::memory_result<S> r{y.copy(), fw::matrix<S>(p.batch.count() * width, order), du.copy(),
+                             fw::matrix<S>(order, width, S(0)), fw::matrix<S>(1, width, S(0))};
   for (Index s = 0; s < p.batch.count(); ++s)
     for (Index h = 0; h < width; ++h) {
       const Index at = h / fw::tile_cols<S> * layout.size + h % fw::tile_cols<S>;
@@ -56,9 +58,9 @@ oracle::memory_result<S> run(const T& step, const problem<S>& p, fw::start how =
 
 /// `more` times the accuracy rule's allowance in float.
 template <class Basis, class Discretisation>
-void matches(Index order, Index width, const Basis& basis, const Discretisation& by, double more = 1) {
+void matches(Index order, Index width, const Basis& basis, const Discretisation& by, double more = 1,
+             const fw::sequences& batch = {70, 1, 0, 33}) {
   CAPTURE(order, width);
-  const fw::sequences batch{70, 1, 0, 33};
   const problem<float> p(batch, order, width, 5);
   const problem<double> precise(p);
   const auto steps = oracle::steps_of(batch.longest(), order, 1.0, basis, by);
@@ -76,6 +78,40 @@ void matches(Index order, Index width, const Basis& basis, const Discretisation&
   CHECK(checks::largest_error(ours.du, truth.du) < 1e-12 * checks::largest_of(truth.du));
   CHECK(checks::largest_error(ours.dc, truth.dc) < 1e-12 * checks::largest_of(truth.dc));
   CHECK(checks::largest_error(ours.dd, truth.dd) < 1e-12 * checks::largest_of(truth.dd));
+}
+
+void random_case(checks::trial& t) {
+  const Index kind = t.below(6), width = t.size(70), order = kind == 4 ? 2 * t.size(12) - 1 : t.size(24);
+  const fw::sequences batch = t.ragged(std::max<Index>(20, std::min<Index>(400, 500'000 / (order * order * width))));
+  const problem<float> p(batch, order, width, t.seed());
+  const problem<double> precise(p);
+  // `more` as above: the kernel's steps for LegS are other sums than those of dense matrices.
+  const auto check = [&](const auto& basis, const auto& by, double more) {
+    const auto steps = oracle::steps_of(batch.longest(), order, 1.0, basis, by);
+    const auto c = oracle::linear_memory(precise.u, precise.c, precise.d, precise.dy, batch, steps);
+    const auto b = oracle::linear_memory(p.u, p.c, p.d, p.dy, batch, steps);
+    const auto a = run(fw::hippo_transition<float>(order, 1.0, basis, by), p, fw::start::fresh, t.anywhere());
+    const auto d = run(fw::hippo_transition<double>(order, 1.0, basis, by), precise, fw::start::fresh, t.anywhere());
+    t.accurate("x", a.x, b.x, c.x, 2 * more), t.accurate("x", d.x, c.x);
+    t.accurate("y", a.y, b.y, c.y, 2 * more), t.accurate("y", d.y, c.y);
+    t.accurate("du", a.du, b.du, c.du, 3 * more), t.accurate("du", d.du, c.du);
+    t.accurate("dc", a.dc, b.dc, c.dc, 3 * more), t.accurate("dc", d.dc, c.dc);
+    t.accurate("dd", a.dd, b.dd, c.dd, 3 * more), t.accurate("dd", d.dd, c.dd);
+  };
+  switch (kind) {
+    case 0:
+      return check(fw::legs{}, fw::bilinear{}, 4);
+    case 1:
+      return check(fw::legs{}, fw::zero_order_hold{}, 2);
+    case 2:
+      return check(fw::legt{.window = 40}, fw::bilinear{}, 1);
+    case 3:
+      return check(fw::legt{.window = 40}, fw::zero_order_hold{}, 1);
+    case 4:
+      return check(fw::fourier{.window = 30}, fw::backward_euler{}, 1);
+    default:
+      return check(fw::lagt{.scale = 4}, fw::forward_euler{}, 1);
+  }
 }
 
 }  // namespace
@@ -97,6 +133,10 @@ TEST_CASE("recur: in float LegS keeps its digits over many positions") {
   checks::check_accuracy("x", ours.x, naive.x, truth.x, 1);
 }
 
+TEST_CASE("recur: in float exact LegS keeps its digits over many positions") {
+  for (const Index order : {1, 3, 16}) matches(order, 9, fw::legs{}, fw::zero_order_hold{}, 2, fw::sequences{600, 0, 250});
+}
+
 TEST_CASE("recur: exact LegS equals the exponential, forward and backward") {
   for (const Index order : {1, 2, 7, 16}) matches(order, 29, fw::legs{}, fw::zero_order_hold{}, 2);
 }
@@ -106,6 +146,11 @@ TEST_CASE("recur: windows by their dense matrix") {
   matches(7, 3, fw::legt{.window = 40}, fw::zero_order_hold{});
   matches(9, 25, fw::fourier{.window = 30}, fw::backward_euler{});
   matches(5, 50, fw::lagt{.scale = 4}, fw::forward_euler{});
+}
+
+TEST_CASE("recur is as accurate as the rule asks over random shapes") { checks::sweep(checks::few_cases, random_case); }
+TEST_CASE("recur is as accurate as the rule asks over 2000 random shapes", "[.slow]") {
+  checks::sweep(checks::many_cases, random_case);
 }
 
 TEST_CASE("recur: a gradient that continues adds to what is there") {

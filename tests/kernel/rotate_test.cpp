@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/kernel/rotate.hpp>
 
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 
 using namespace checks;
 
@@ -34,13 +34,36 @@ fw::matrix<T> naive(const fw::matrix<S>& x, Index heads, Index width, Index rota
 }
 
 template <class S>
-fw::matrix<S> rotated(fw::matrix<S> x, const fw::rotary_table<S>& table, Index heads, Index width, fw::pairing pairs,
-                      const fw::sequences& rows, fw::direction way = fw::direction::forward) {
-  fw::rotate<S>(x, table, heads, width, 2 * table.pairs(), pairs, rows, way);
-  return x;
+fw::matrix<S> rotated(const fw::matrix<S>& x, const fw::rotary_table<S>& table, Index heads, Index width,
+                      fw::pairing pairs, const fw::sequences& rows, fw::direction way = fw::direction::forward,
+                      places at = {}) {
+  auto turned = at(x);
+  fw::rotate<S>(turned, table, heads, width, 2 * table.pairs(), pairs, rows, way);
+  return turned.copy();
 }
 
 const fw::pairing both[] = {fw::pairing::half, fw::pairing::interleaved};
+
+void random_case(trial& t) {
+  const Index width = t.size(300), heads = t.size(8), part = 2 * t.below(width / 2 + 1);
+  auto rows = t.ragged(200);
+  const auto pairs = t.any({fw::pairing::half, fw::pairing::interleaved});
+  const auto way = t.any({fw::direction::forward, fw::direction::backward});
+  const double base = t.any({100.0, 10000.0, 1e6});
+  std::vector<Index> starts, positions;
+  for (Index s = 0; s < rows.count(); ++s) starts.push_back(t.size(5000, 0));
+  rows.starts(starts);
+  for (Index i = 0; i < rows.rows(); ++i) positions.push_back(rows.position_of(i));
+  const double sign = way == fw::direction::forward ? 1 : -1;
+  const auto x = numbers(t.seed()).matrix<float>(rows.rows(), heads * width);
+  const auto wide = as<double>(x), exact = naive<double>(x, heads, width, part, pairs, positions, base, sign);
+  const auto ours = [&]<class S>(const fw::matrix<S>& from) {
+    return rotated(from, fw::rotary_table<S>(geometric(part, base), 5200), heads, width, pairs, rows, way,
+                   t.anywhere());
+  };
+  t.accurate("rotated", ours(x), naive<float>(x, heads, width, part, pairs, positions, base, sign), exact, 2);
+  t.accurate("rotated", ours(wide), exact);
+}
 
 }  // namespace
 
@@ -77,6 +100,11 @@ TEMPLATE_TEST_CASE("rotate is as accurate as a naive loop, both ways, for ragged
                      naive<S>(x, heads, width, part, pairs, positions, 10000, -1),
                      naive<double>(x, heads, width, part, pairs, positions, 10000, -1), 3);
     }
+}
+
+TEST_CASE("rotate is as accurate as the rule asks over random shapes") { sweep(few_cases, random_case); }
+TEST_CASE("rotate is as accurate as the rule asks over 2000 random shapes", "[.slow]") {
+  sweep(many_cases, random_case);
 }
 
 TEST_CASE("rotate backward is the gradient of rotate forward") {

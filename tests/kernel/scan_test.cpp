@@ -5,7 +5,7 @@
 #include <limits>
 #include <numbers>
 
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 #include "oracle/scan.hpp"
 
 using namespace checks;
@@ -14,8 +14,8 @@ using fw::poles;
 namespace {
 
 /// Modes as an S4D layer has them: steps of 1e-3 to 1e-1, real parts -1/2, frequencies π n: poles near the unit circle.
-fw::scan_modes some_modes(poles kind, Index modes, Index channels) {
-  numbers draw(7);
+fw::scan_modes some_modes(poles kind, Index modes, Index channels, std::uint64_t seed = 7) {
+  numbers draw(seed);
   fw::scan_modes m(kind, modes, channels);
   for (Index h = 0; h < channels; ++h) {
     const double step = 1e-3 * std::pow(100.0, draw.uniform());
@@ -34,10 +34,10 @@ fw::scan_modes some_modes(poles kind, Index modes, Index channels) {
 }
 
 template <class S>
-fw::matrix<S> forward(const fw::matrix<S>& u, const fw::sequences& batch, const fw::scan_modes& m) {
-  fw::matrix<S> y(u.rows(), u.cols());
-  fw::scan_forward<S>(y, u, batch, fw::scan_tables<S>(m));
-  return y;
+fw::matrix<S> forward(const fw::matrix<S>& u, const fw::sequences& batch, const fw::scan_modes& m, places at = {}) {
+  auto in = at(u), y = at.template output<S>(u.rows(), u.cols());
+  fw::scan_forward<S>(y, in, batch, fw::scan_tables<S>(m));
+  return y.copy();
 }
 
 template <class S>
@@ -46,18 +46,48 @@ struct gradients {
   fw::scan_modes modes;
 };
 template <class S>
-gradients<S> backward(const fw::matrix<S>& dy, const fw::matrix<S>& u, const fw::sequences& batch, const fw::scan_modes& m) {
+gradients<S> backward(const fw::matrix<S>& dy, const fw::matrix<S>& u, const fw::sequences& batch,
+                      const fw::scan_modes& m, places at = {}) {
   const fw::scan_tables<S> tables(m);
   fw::scan_tables<S> sums(m.kind(), m.count(), m.channels());
-  fw::matrix<S> y(u.rows(), u.cols()), kept(fw::scan_spans(batch), tables.groups() * tables.components() * fw::lanes<S>);
-  fw::scan_forward<S>(y, u, batch, tables, kept.all());
-  gradients<S> d{fw::matrix<S>(u.rows(), u.cols()), fw::scan_modes(m.kind(), m.count(), m.channels())};
-  fw::scan_backward<S>(d.du, fw::start::fresh, dy, u, kept, batch, tables, &sums);
-  sums.gradient(d.modes, m);
-  return d;
+  auto in = at(u), slope = at(dy), y = at.template output<S>(u.rows(), u.cols()),
+       du = at.template output<S>(u.rows(), u.cols());
+  fw::matrix<S> kept(fw::scan_spans(batch), tables.groups() * tables.components() * fw::lanes<S>);
+  fw::scan_forward<S>(y, in, batch, tables, kept.all());
+  fw::scan_modes modes(m.kind(), m.count(), m.channels());
+  fw::scan_backward<S>(du, fw::start::fresh, slope, in, kept, batch, tables, &sums);
+  sums.gradient(modes, m);
+  return {du.copy(), std::move(modes)};
 }
 
 const fw::sequences ragged{1, 16, 0, 300, 15, 17, 144, 5};
+
+void random_case(trial& t) {
+  const poles kind = t.any({poles::conjugate_pairs, poles::real});
+  const Index modes = t.size(40), channels = t.size(60);
+  const fw::sequences batch = t.ragged(std::clamp<Index>(400'000 / (modes * channels), 40, 6000));
+  const auto m = some_modes(kind, modes, channels, t.seed());
+  numbers r(t.seed() + 1);
+  const auto u = r.matrix<float>(batch.rows(), channels), dy = r.matrix<float>(batch.rows(), channels);
+  const auto wide_u = as<double>(u), wide_dy = as<double>(dy), exact = oracle::recurrence(wide_u, batch, m);
+  t.accurate("y", forward(u, batch, m, t.anywhere()), oracle::recurrence(u, batch, m), exact, 2);
+  t.accurate("y", forward(wide_u, batch, m, t.anywhere()), exact);
+  const auto a = backward(dy, u, batch, m, t.anywhere());
+  const auto b = oracle::recurrence_backward(dy, u, batch, m);
+  const auto c = oracle::recurrence_backward(wide_dy, wide_u, batch, m);
+  const auto d = backward(wide_dy, wide_u, batch, m, t.anywhere());
+  t.accurate("du", a.du, b.du, c.du, 3), t.accurate("du", d.du, c.du);
+  const auto both = [&](const char* what, auto part, const fw::matrix<float>& loop, const fw::matrix<double>& truth) {
+    t.accurate(what, as<float>(a.modes.*part), loop, truth, 3);
+    t.accurate(what, d.modes.*part, truth);
+  };
+  both("pole_re", &fw::scan_modes::pole_re, b.pole_re, c.pole_re);
+  both("weight_re", &fw::scan_modes::weight_re, b.weight_re, c.weight_re);
+  both("skip", &fw::scan_modes::skip, b.skip, c.skip);
+  if (kind == poles::real) return;
+  both("pole_im", &fw::scan_modes::pole_im, b.pole_im, c.pole_im);
+  both("weight_im", &fw::scan_modes::weight_im, b.weight_im, c.weight_im);
+}
 
 }  // namespace
 
@@ -147,6 +177,11 @@ TEST_CASE("float is as accurate as the naive recurrence, over thousands of token
     for (const auto part : {&fw::scan_modes::pole_re, &fw::scan_modes::weight_re, &fw::scan_modes::skip})
       CHECK(largest_error(ours.modes.*part, theirs.modes.*part) <= 1e-5 * largest_of(theirs.modes.*part));
   }
+}
+
+TEST_CASE("the scan is as accurate as the rule asks over random shapes") { sweep(few_cases, random_case); }
+TEST_CASE("the scan is as accurate as the rule asks over 2000 random shapes", "[.slow]") {
+  sweep(many_cases, random_case);
 }
 
 TEST_CASE("a constant input settles at the sum of the kernel and stays there for 200000 tokens") {

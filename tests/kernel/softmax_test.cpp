@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/kernel/softmax.hpp>
 
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 
 using namespace checks;
 
@@ -14,25 +14,42 @@ struct results {
 
 template <class S>
 results<S> naive(const fw::matrix<S>& x, const fw::matrix<S>& dy, S old = 0) {
-  results<S> r{x, fw::matrix<S>(x.rows(), 1), x};
+  results<S> r{x, fw::matrix<S>(1, x.rows()), x};
   for (Index i = 0; i < x.rows(); ++i) {
     S most = -std::numeric_limits<S>::infinity(), sum = 0, along = 0;
     for (Index j = 0; j < x.cols(); ++j) most = std::max(most, x(i, j));
     for (Index j = 0; j < x.cols(); ++j) sum += std::exp(x(i, j) - most);
     for (Index j = 0; j < x.cols(); ++j) r.y(i, j) = std::exp(x(i, j) - most) / sum, along += r.y(i, j) * dy(i, j);
     for (Index j = 0; j < x.cols(); ++j) r.dx(i, j) = old + r.y(i, j) * (dy(i, j) - along);
-    r.lse(i, 0) = most + std::log(sum);
+    r.lse(0, i) = most + std::log(sum);
   }
   return r;
 }
 
 template <class S>
-results<S> ours(const fw::matrix<S>& x, const fw::matrix<S>& dy, fw::start how = fw::start::fresh, S old = 0) {
-  results<S> r{fw::matrix<S>(x.rows(), x.cols()), fw::matrix<S>(x.rows(), 1),
-               fw::matrix<S>(x.rows(), x.cols(), how == fw::start::fresh ? std::numeric_limits<S>::quiet_NaN() : old)};
-  fw::softmax_forward<S>(r.y, r.lse.data(), x);
-  fw::softmax_backward<S>(r.dx, dy, r.y, how);
-  return r;
+results<S> ours(const fw::matrix<S>& x, const fw::matrix<S>& dy, fw::start how = fw::start::fresh, S old = 0,
+                places at = {}) {
+  auto from = at(x), gradient = at(dy), y = at.template output<S>(x.rows(), x.cols());
+  auto lse = at.template output<S>(1, x.rows());
+  auto dx = at(fw::matrix<S>(x.rows(), x.cols(), how == fw::start::fresh ? std::numeric_limits<S>::quiet_NaN() : old));
+  fw::softmax_forward<S>(y, lse.data(), from);
+  fw::softmax_backward<S>(dx, gradient, y, how);
+  return {y.copy(), lse.copy(), dx.copy()};
+}
+
+void random_case(trial& t) {
+  const Index rows = t.size(60, 0), width = t.size(3000, 0);
+  const double spread = t.any({0.1, 4.0, 30.0});
+  const auto how = t.any({fw::start::fresh, fw::start::continued});
+  const float old = how == fw::start::fresh ? 0 : 2;
+  numbers r(t.seed());
+  const auto x = r.matrix<float>(rows, width, spread), dy = r.matrix<float>(rows, width);
+  const auto wide_x = as<double>(x), wide_dy = as<double>(dy);
+  const auto a = ours(x, dy, how, old, t.anywhere()), b = naive(x, dy, old);
+  const auto c = naive<double>(wide_x, wide_dy, old), d = ours<double>(wide_x, wide_dy, how, old, t.anywhere());
+  t.accurate("y", a.y, b.y, c.y, 2), t.accurate("y", d.y, c.y);
+  t.accurate("lse", a.lse, b.lse, c.lse, 2, 1), t.accurate("lse", d.lse, c.lse);
+  t.accurate("dx", a.dx, b.dx, c.dx, 3), t.accurate("dx", d.dx, c.dx);
 }
 
 }  // namespace
@@ -59,6 +76,11 @@ TEMPLATE_TEST_CASE("softmax is as accurate as a naive loop at every width around
     check_accuracy("dx", a.dx, b.dx, c.dx, 3);
     check_accuracy("dx continued", d.dx, naive<S>(x, dy, 2).dx, naive<double>(as<double>(x), as<double>(dy), 2).dx, 3);
   }
+}
+
+TEST_CASE("softmax is as accurate as the rule asks over random shapes") { sweep(few_cases, random_case); }
+TEST_CASE("softmax is as accurate as the rule asks over 2000 random shapes", "[.slow]") {
+  sweep(many_cases, random_case);
 }
 
 TEST_CASE("softmax's gradient is central differences and sums to zero") {
@@ -89,7 +111,7 @@ TEMPLATE_TEST_CASE("softmax: -infinity gives exactly 0, a row of it zeros and ze
   x(0, 3) = x(0, 36) = -infinity;
   const auto a = ours(x, dy);
   CHECK((a.y(0, 3) == 0 && a.y(0, 36) == 0 && a.dx(0, 36) == 0));
-  CHECK(a.lse(1, 0) == -infinity);
+  CHECK(a.lse(0, 1) == -infinity);
   for (Index j = 0; j < 37; ++j) {
     CHECK((a.y(1, j) == 0 && a.dx(1, j) == 0));
     CHECK((std::isfinite(a.y(2, j)) && std::isfinite(a.dx(2, j)) && std::isfinite(a.y(3, j))));

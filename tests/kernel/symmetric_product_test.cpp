@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 
 using namespace checks;
 
@@ -30,6 +30,30 @@ struct add {
   void operands(auto f) const { f(m); }
 };
 
+/// a aᵀ in one of the three forms.
+void random_case(trial& t) {
+  const Index n = t.size(600, 0), k = t.size(std::max<Index>(1, 1'000'000 / (n * n + 1)), 0);
+  const auto form = t.any({fw::operands::nn, fw::operands::nt, fw::operands::tn});
+  const auto a = numbers(t.seed()).matrix<float>(n, k);
+  const auto squared = [&]<class S>(const fw::matrix<S>& x) {
+    places at = t.anywhere();
+    auto left = at(form == fw::operands::tn ? transposed(x) : x),
+         right = at(form == fw::operands::nt ? x : transposed(x));
+    auto c = at.template output<S>(n, n);
+    fw::symmetric_product<S>(form, c, left, right);
+    return c.copy();
+  };
+  const auto loop = [&]<class S>(const fw::matrix<S>& x) {
+    fw::matrix<S> c(n, n, S(0));
+    for (Index i = 0; i < n; ++i)
+      for (Index j = 0; j < n; ++j)
+        for (Index l = 0; l < k; ++l) c(i, j) += x(i, l) * x(j, l);
+    return c;
+  };
+  const auto wide = as<double>(a), exact = loop(wide);
+  t.accurate("a aᵀ", squared(a), loop(a), exact, 2), t.accurate("a aᵀ", squared(wide), exact);
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("symmetric_product of a matrix with itself has the bits of the whole product", "", float, double) {
@@ -45,6 +69,11 @@ TEMPLATE_TEST_CASE("symmetric_product of a matrix with itself has the bits of th
       CHECK(same_bits(symmetric(fw::operands::tn, turned, turned), whole));
       CHECK(same_bits(symmetric(fw::operands::nn, a, turned), whole));
     }
+}
+
+TEST_CASE("symmetric_product is as accurate as the rule asks over random shapes") { sweep(few_cases, random_case); }
+TEST_CASE("symmetric_product is as accurate as the rule asks over 2000 random shapes", "[.slow]") {
+  sweep(many_cases, random_case);
 }
 
 TEMPLATE_TEST_CASE("symmetric_product mirrors the lower triangle, bit for bit, after its epilogue", "", float, double) {

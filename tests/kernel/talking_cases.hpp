@@ -7,7 +7,7 @@
 #include <formwork/score.hpp>
 #include <formwork/weights.hpp>
 
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 #include "oracle/talking_heads.hpp"
 
 // One talking-heads attention with random inputs, run by the kernel and by the oracle.
@@ -46,8 +46,11 @@ struct talking_case {
   fw::matrix<S> q, k, v, dout, score_mix, weight_mix;
 
   talking_case(fw::head_shape sizes, const fw::sequences& queries, const fw::sequences& keys, double spread = 1.5)
+      : talking_case(sizes, queries, keys, spread, static_cast<std::uint64_t>(queries.rows() * 7 + sizes.key_width)) {}
+  talking_case(fw::head_shape sizes, const fw::sequences& queries, const fw::sequences& keys, double spread,
+               std::uint64_t seed)
       : shape(sizes), batch(queries), key_batch(keys) {
-    checks::numbers random(static_cast<std::uint64_t>(queries.rows() * 7 + sizes.key_width));
+    checks::numbers random(seed);
     q = random.matrix<S>(queries.rows(), sizes.query_heads * sizes.key_width, spread);
     k = random.matrix<S>(keys.rows(), sizes.key_heads * sizes.key_width, spread);
     v = random.matrix<S>(keys.rows(), sizes.value_heads * sizes.head_width);
@@ -68,26 +71,24 @@ struct talking_case {
         score_mix(checks::as<S>(other.score_mix)),
         weight_mix(checks::as<S>(other.weight_mix)) {}
 
-  auto policies(const auto& chosen) const {
+  auto policies(const auto& chosen) const { return policies(chosen, score_mix, weight_mix); }
+  static auto policies(const auto& chosen, fw::view<const S> scores, fw::view<const S> weights) {
     return fw::attend_policies{chosen.mask, chosen.scale, chosen.score, fw::softmax{},
-                               fw::head_mixing<S>{score_mix, weight_mix}};
+                               fw::head_mixing<S>{scores, weights}};
   }
 
   /// Forward and backward by the kernel.
-  talked<S> run(const auto& chosen) const {
-    const S unread = std::numeric_limits<S>::quiet_NaN();  // fresh outputs are never read
-    talked<S> r{{{dout.rows(), dout.cols(), unread},
-                 {q.rows(), shape.heads, unread},
-                 {q.rows(), q.cols(), unread},
-                 {k.rows(), k.cols(), unread},
-                 {v.rows(), v.cols(), unread}},
-                {score_mix.rows(), score_mix.cols(), unread},
-                {weight_mix.rows(), weight_mix.cols(), unread}};
-    auto& [out, lse, dq, dk, dv] = r.plain;
-    fw::attend_forward<S>(out, lse, q, k, v, batch, key_batch, shape, policies(chosen));
-    fw::attend_backward<S>(dq, dk, dv, fw::head_mixing_gradient<S>{r.dscores, r.dweights}, dout, out, lse, q, k, v,
-                           batch, key_batch, shape, policies(chosen));
-    return r;
+  talked<S> run(const auto& chosen, checks::places at = {}) const {
+    auto q_there = at(q), k_there = at(k), v_there = at(v), dout_there = at(dout), scores = at(score_mix),
+         weights = at(weight_mix);
+    const auto like = [&](const fw::matrix<S>& m) { return at.template output<S>(m.rows(), m.cols()); };
+    auto out = like(dout), lse = at.template output<S>(q.rows(), shape.heads), dq = like(q), dk = like(k), dv = like(v),
+         dscores = like(score_mix), dweights = like(weight_mix);
+    const auto all = policies(chosen, scores, weights);
+    fw::attend_forward<S>(out, lse, q_there, k_there, v_there, batch, key_batch, shape, all);
+    fw::attend_backward<S>(dq, dk, dv, fw::head_mixing_gradient<S>{dscores, dweights}, dout_there, out, lse, q_there,
+                           k_there, v_there, batch, key_batch, shape, all);
+    return {{out.copy(), lse.copy(), dq.copy(), dk.copy(), dv.copy()}, dscores.copy(), dweights.copy()};
   }
   talked<S> expect(const auto& chosen) const {
     return oracle::talking_heads<S>(q, k, v, dout, batch, key_batch, shape, chosen.mask, chosen.scale, chosen.score,

@@ -55,6 +55,36 @@ struct unscaled {
 const mechanisms causal{fw::causal{}};
 const mechanisms full{fw::full{}};
 
+void random_case(checks::trial& t) {
+  const auto shape = talking(t.size(9), t.size(9), t.size(9), t.size(100), t.size(100));
+  const Index heads = shape.query_heads + shape.heads + shape.output_heads;
+  const double work = t.once_in(20) ? 8e6 : 1e6;
+  const auto rows =
+      static_cast<Index>(std::sqrt(work / double(heads * (shape.key_width + shape.head_width + heads) / 3)));
+  const cases::random_sequences batch(t, std::max<Index>(rows, 2));
+  const talking_case<float> small(shape, batch.queries, batch.keys, t.any({0.3, 1.5}), t.seed());
+  const talking_case<double> wide(small);
+  const auto check = [&](const auto& chosen) {
+    const auto a = small.run(chosen, t.anywhere()), b = small.expect(chosen);
+    const auto c = wide.expect(chosen), d = wide.run(chosen, t.anywhere());
+    cases::check_attended(t, a.plain, b.plain, c.plain, d.plain);
+    t.accurate("dscores", a.dscores, b.dscores, c.dscores, 3, c.dscores_part),
+        t.accurate("dscores", d.dscores, c.dscores, c.dscores_part);
+    t.accurate("dweights", a.dweights, b.dweights, c.dweights, 3), t.accurate("dweights", d.dweights, c.dweights);
+  };
+  switch (t.below(4)) {
+    case 0:
+      return check(causal);
+    case 1:
+      return check(full);
+    case 2:
+      return check(mechanisms{oracle::sinks_and_window{t.size(30, 0), t.size(100)}, oracle::by_visible_keys{},
+                              oracle::squashed_recency{}});
+    default:
+      return check(mechanisms{oracle::ahead_with_blind_rows{}, fw::inv_sqrt{}, fw::softcap{2}});
+  }
+}
+
 }  // namespace
 
 TEST_CASE("talking heads give the worked example to 1e-8") {
@@ -123,6 +153,13 @@ TEST_CASE("talking heads are as accurate as the rule asks at any key and head wi
   for (const Index key_width : {1, 8, 17, 64})
     for (const Index head_width : {1, 16, 33, 80})
       check_case(talking_case<float>(talking(2, 2, 3, key_width, head_width), {40}), causal);
+}
+
+TEST_CASE("talking heads are as accurate as the rule asks over random shapes") {
+  checks::sweep(checks::few_cases, random_case);
+}
+TEST_CASE("talking heads are as accurate as the rule asks over 2000 random shapes", "[.slow]") {
+  checks::sweep(checks::many_cases, random_case);
 }
 
 TEST_CASE("talking heads are as accurate as the rule asks over ragged batches and the keys of other sequences") {

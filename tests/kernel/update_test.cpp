@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/kernel/update.hpp>
 
-#include "kernel/checks.hpp"
+#include "kernel/sweep.hpp"
 
 using namespace checks;
 
@@ -37,9 +37,10 @@ state<S> naive_adamw(state<S> s, const fw::adamw_numbers& n) {
   return s;
 }
 template <class S>
-state<S> adamw(state<S> s, const fw::adamw_numbers& n) {
-  fw::adamw_update<S>(s.value, s.first, s.second, s.gradient, n);
-  return s;
+state<S> adamw(const state<S>& s, const fw::adamw_numbers& n, places at = {}) {
+  auto value = at(s.value), first = at(s.first), second = at(s.second), gradient = at(s.gradient);
+  fw::adamw_update<S>(value, first, second, gradient, n);
+  return {value.copy(), first.copy(), second.copy(), gradient.copy()};
 }
 
 template <class S>
@@ -54,9 +55,49 @@ state<S> naive_sgd(state<S> s, const fw::sgd_numbers& n) {
   return s;
 }
 template <class S>
-state<S> sgd(state<S> s, const fw::sgd_numbers& n) {
-  fw::sgd_update<S>(s.value, s.first, s.gradient, n);
+state<S> sgd(const state<S>& s, const fw::sgd_numbers& n, places at = {}) {
+  auto value = at(s.value), first = at(s.first), gradient = at(s.gradient);
+  fw::sgd_update<S>(value, first, gradient, n);
+  return {value.copy(), first.copy(), s.second, gradient.copy()};
+}
+
+/// momentum_update puts the direction where `value` is.
+template <class S>
+state<S> naive_momentum(state<S> s, const fw::momentum_numbers& n) {
+  for (Index i = 0; i < s.first.size(); ++i) {
+    const S g = S(n.share) * s.gradient.data()[i], sum = S(n.momentum) * s.first.data()[i] + g;
+    s.first.data()[i] = sum;
+    s.value.data()[i] = n.form == fw::momentum_form::nesterov ? g + S(n.momentum) * sum : sum;
+  }
   return s;
+}
+template <class S>
+state<S> momentum(const state<S>& s, const fw::momentum_numbers& n, places at = {}) {
+  auto direction = at.template output<S>(s.value.rows(), s.value.cols()), first = at(s.first),
+       gradient = at(s.gradient);
+  fw::momentum_update<S>(first, direction, gradient, n);
+  return {direction.copy(), first.copy(), s.second, gradient.copy()};
+}
+
+void random_case(trial& t) {
+  const Index rows = t.size(200, 0), cols = t.size(std::max<Index>(1, 100'000 / std::max<Index>(rows, 1)), 0);
+  const Index step = t.size(100'000);
+  const double decay = t.any({0.0, 0.1}), beta1 = t.any({0.0, 0.9}), beta2 = t.any({0.95, 0.999});
+  const auto form = t.any({fw::momentum_form::heavy_ball, fw::momentum_form::nesterov});
+  const auto s = make<float>(rows, cols, t.seed());
+  const auto wide = as<double>(s);
+  const auto check = [&](const state<float>& a, const state<float>& b, const state<double>& c, const state<double>& d) {
+    t.accurate("value", a.value, b.value, c.value, 2), t.accurate("value", d.value, c.value);
+    t.accurate("first", a.first, b.first, c.first, 2), t.accurate("first", d.first, c.first);
+    t.accurate("second", a.second, b.second, c.second, 2), t.accurate("second", d.second, c.second);
+  };
+  const fw::adamw_numbers n{
+      .rate = 2e-3, .beta1 = beta1, .beta2 = beta2, .epsilon = 1e-6, .weight_decay = decay, .step = step};
+  check(adamw(s, n, t.anywhere()), naive_adamw(s, n), naive_adamw(wide, n), adamw(wide, n, t.anywhere()));
+  const fw::sgd_numbers k{.rate = .05, .momentum = beta1, .weight_decay = decay, .form = form};
+  check(sgd(s, k, t.anywhere()), naive_sgd(s, k), naive_sgd(wide, k), sgd(wide, k, t.anywhere()));
+  const fw::momentum_numbers m{.momentum = 0.95, .share = t.any({1.0, 0.05}), .form = form};
+  check(momentum(s, m, t.anywhere()), naive_momentum(s, m), naive_momentum(wide, m), momentum(wide, m, t.anywhere()));
 }
 
 }  // namespace
@@ -93,6 +134,11 @@ TEMPLATE_TEST_CASE("updates are as accurate as naive loops at sizes around the l
     }
 }
 
+TEST_CASE("updates are as accurate as the rule asks over random shapes") { sweep(few_cases, random_case); }
+TEST_CASE("updates are as accurate as the rule asks over 2000 random shapes", "[.slow]") {
+  sweep(many_cases, random_case);
+}
+
 TEMPLATE_TEST_CASE("momentum_update sums or averages gradients and looks ahead where asked, in any memory", "", float, double) {
   using S = TestType;
   for (const auto form : {fw::momentum_form::heavy_ball, fw::momentum_form::nesterov})
@@ -100,21 +146,11 @@ TEMPLATE_TEST_CASE("momentum_update sums or averages gradients and looks ahead w
       CAPTURE(share);
       const auto s = make<S>(7, 33, 8);
       const fw::momentum_numbers with{.momentum = 0.95, .share = share, .form = form};
-      auto m = s.first, direction = s.value;
-      fw::momentum_update<S>(m, direction, s.gradient, with);
-      const auto naive = [&]<class T>(T) {
-        auto all = std::pair(as<T>(s.first), as<T>(s.value));
-        for (Index i = 0; i < s.first.size(); ++i) {
-          const T g = T(share) * T(s.gradient.data()[i]), sum = T(0.95) * all.first.data()[i] + g;
-          all.first.data()[i] = sum;
-          all.second.data()[i] = form == fw::momentum_form::nesterov ? g + T(0.95) * sum : sum;
-        }
-        return all;
-      };
-      const auto loop = naive(S(0));
-      const auto exact = naive(0.0);
+      const auto [direction, m, unused, gradient_after] = momentum(s, with);
+      const auto loop = naive_momentum(s, with);
+      const auto exact = naive_momentum(as<double>(s), with);
       check_accuracy("momentum", m, loop.first, exact.first, 2);
-      check_accuracy("direction", direction, loop.second, exact.second, 2);
+      check_accuracy("direction", direction, loop.value, exact.value, 2);
       shifted<S> moved(s.first, 3, 2), into(s.value, 1, 5), gradient(s.gradient, 2, 1);
       fw::momentum_update<S>(moved.view(), into.view(), gradient.view(), with);
       CHECK(same_bits(moved.copy(), m));

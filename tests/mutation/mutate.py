@@ -44,8 +44,9 @@ NEAREST = {"attend_mixed_forward": "talking_heads_bits", "attend_mixed_backward"
            "panel": "product", "tile": "product", "block_product": "product", "epilogue": "product",
            "scan_tables": "scan", "transition": "recur", "transform": "dropout"}
 DECLARATION = re.compile(
-    r"(return|using|static|template|struct|class|friend|namespace|else|case|break|continue|default|const|constexpr|auto|typename"
-    r"|requires|explicit|alignas|virtual|inline|delete|throw|typedef|operator|public|private|goto|do|while|for|if|switch)\b"
+    r"(return|using|static|template|struct|class|friend|namespace|else|case|break|continue|default|const|constexpr|auto"
+    r"|typename|requires|explicit|alignas|virtual|inline|delete|throw|typedef|operator|public|private|goto|do|while|for|if"
+    r"|switch)\b"
     r"|[\w:<>,\s*&]*[\w>*&]\s+[*&]?\w+\s*(=|;|\(|\{|,|\[)")
 
 
@@ -100,7 +101,8 @@ def mutants_of(file):
     before = "{"
     for m in re.finditer(r"^[^\n]*$", code, flags=re.M):
         line = m.group(0).strip()
-        if line.endswith(";") and line[0].isalpha() and before[-1] in ";{}" and not DECLARATION.match(line) and line.count("(") == line.count(")"):
+        whole = line.endswith(";") and line[0].isalpha() and before[-1] in ";{}" and line.count("(") == line.count(")")
+        if whole and not DECLARATION.match(line):
             yield at("statement", m.start() + len(m.group(0)) - len(m.group(0).lstrip()), m.end(), ";")
         before = line or before
 
@@ -165,7 +167,8 @@ class Workshop:
         """Whether it succeeded; None when it took too long. A mutant may ask for memory without end."""
         try:
             return subprocess.run([str(c) for c in command], cwd=self.tree, env=self.environment, timeout=limit, check=check,
-                                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+                                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30)),
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
         except subprocess.TimeoutExpired:
             return None
 
@@ -176,7 +179,8 @@ class Workshop:
         try:
             for test in tests:
                 name = test.parent.name + "/" + test.stem.removesuffix("_test")
-                if not self.run(["cmake", "--build", self.build, "--target", "test_" + name.replace("/", "_"), "-j", "1"], 1800):
+                target = "test_" + name.replace("/", "_")
+                if not self.run(["cmake", "--build", self.build, "--target", target, "-j", "1"], 1800):
                     return "does not compile", name
                 passed = self.run([self.build / "tests" / test.parent.name / test.stem, "--abort"], limit)
                 if not passed:
@@ -189,8 +193,8 @@ class Workshop:
 def report(results):
     verdicts = collections.Counter(r["verdict"] for r in results.values())
     dead, alive = verdicts["killed"] + verdicts["hangs"], verdicts["survived"]
-    print(f"{len(results)} mutants: {dead} killed ({verdicts['hangs']} by a time-out), {alive} survived, "
-          f"{verdicts['does not compile']} do not compile; {100 * dead / max(dead + alive, 1):.1f} % of those that do were killed")
+    print(f"{len(results)} mutants: {verdicts['does not compile']} do not compile; of the others {dead} killed "
+          f"({verdicts['hangs']} by a time-out), {alive} survived: {100 * dead / max(dead + alive, 1):.1f} %")
     for r in results.values():
         if r["verdict"] == "survived":
             print(f"  {r['number']}: {r['file']}:{r['line']} {r['kind']}\n    - {r['before']}\n    + {r['after']}")

@@ -7,6 +7,7 @@
 #include <formwork/core/matrix.hpp>
 #include <formwork/core/sequences.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -22,6 +23,7 @@ using fw::Index;
 template <class S>
 struct attended {
   fw::matrix<S> out, lse, dq, dk, dv;
+  double dq_part = 0, dk_part = 0;  ///< the largest number they are differences of: of a row of one key nothing is left
 };
 
 /// One score after its formula, and the formula's slope.
@@ -86,7 +88,10 @@ attended<S> attend(const fw::matrix<S>& q, const fw::matrix<S>& k, const fw::mat
         for (Index j = 0; j < keys; ++j) {
           if (!mask.visible(site, j)) continue;
           const S ds = p[at(j)] * (dp[at(j)] - total) * slope[at(j)] * factor;
+          const S part = p[at(j)] * dp[at(j)] * slope[at(j)] * factor;
           for (Index x = 0; x < d; ++x) {
+            r.dq_part = std::max(r.dq_part, std::abs(static_cast<double>(part * k(key_row + j, key_head * d + x))));
+            r.dk_part = std::max(r.dk_part, std::abs(static_cast<double>(part * q(row, h * d + x))));
             r.dq(row, h * d + x) += ds * k(key_row + j, key_head * d + x);
             r.dk(key_row + j, key_head * d + x) += ds * q(row, h * d + x);
           }

@@ -19,7 +19,7 @@ using fw::Index;
 template <class S>
 struct linearly_attended {
   fw::matrix<S> out, kept, dq, dk, dv;
-  double dq_part = 0, dk_part = 0;  ///< the largest of the two parts a gradient is the sum of: they can cancel
+  double dq_part = 0, dk_part = 0;  ///< the size of the largest terms of a gradient's two parts: they can cancel
 };
 
 /// The features of one head of a sequence, turned ones beside them, and the slopes.
@@ -61,6 +61,7 @@ linearly_attended<S> linear_attend(const fw::matrix<S>& q, const fw::matrix<S>& 
       auto out = part(r.out, h, d), dq = part(r.dq, h, m), dk = part(r.dk, g, m), dv = part(r.dv, g, d);
 
       fw::matrix<S> sums(m, d, S(0)), key_sum(1, m, S(0)), dn(n, d), turned_dq(n, m, S(0)), turned_dk(n, m, S(0)), dz(1, n);
+      fw::matrix<S> dz_size(1, n, S(0)), dq_size(n, m), dk_size(n, m), later_size(1, m, S(0));
       const auto add_key = [&](Index j) {
         for (Index f = 0; f < m; ++f) {
           for (Index x = 0; x < d; ++x) sums(f, x) += fk.turned(j, f) * vs(j, x);
@@ -81,10 +82,12 @@ linearly_attended<S> linear_attend(const fw::matrix<S>& q, const fw::matrix<S>& 
           out(i, x) *= inverse;
           dn(i, x) = gs(i, x) * inverse;
           dz(0, i) -= dn(i, x) * out(i, x);
+          dz_size(0, i) += std::abs(dn(i, x) * out(i, x));
         }
         for (Index f = 0; f < m; ++f) {
           for (Index x = 0; x < d; ++x) turned_dq(i, f) += sums(f, x) * dn(i, x);
           dq(i, f) = dz(0, i) * key_sum(0, f);
+          dq_size(i, f) = dz_size(0, i) * key_sum(0, f);
         }
       }
 
@@ -93,6 +96,7 @@ linearly_attended<S> linear_attend(const fw::matrix<S>& q, const fw::matrix<S>& 
         for (Index f = 0; f < m; ++f) {
           for (Index x = 0; x < d; ++x) later(f, x) += fq.turned(i, f) * dn(i, x);
           later_q(0, f) += dz(0, i) * fq.plain(i, f);
+          later_size(0, f) += dz_size(0, i) * fq.plain(i, f);
         }
       };
       if (!causal)
@@ -105,14 +109,15 @@ linearly_attended<S> linear_attend(const fw::matrix<S>& q, const fw::matrix<S>& 
             dv(j, x) += later(f, x) * fk.turned(j, f);
           }
           plain_dk(j, f) = later_q(0, f);
+          dk_size(j, f) = later_size(0, f);
         }
       }
       policies.template turned<S>(turned_dq, batch.start(s), fw::direction::backward);
       policies.template turned<S>(turned_dk, batch.start(s), fw::direction::backward);
       for (Index i = 0; i < n; ++i)
         for (Index f = 0; f < m; ++f) {
-          r.dq_part = std::max(r.dq_part, std::abs(static_cast<double>(dq(i, f) * fq.slope(i, f))));
-          r.dk_part = std::max(r.dk_part, std::abs(static_cast<double>(plain_dk(i, f) * fk.slope(i, f))));
+          r.dq_part = std::max(r.dq_part, std::abs(static_cast<double>(dq_size(i, f) * fq.slope(i, f))));
+          r.dk_part = std::max(r.dk_part, std::abs(static_cast<double>(dk_size(i, f) * fk.slope(i, f))));
           dq(i, f) = (dq(i, f) + turned_dq(i, f)) * fq.slope(i, f);
           dk(i, f) += (plain_dk(i, f) + turned_dk(i, f)) * fk.slope(i, f);
         }

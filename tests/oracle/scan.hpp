@@ -45,6 +45,42 @@ fw::matrix<S> recurrence(const fw::matrix<S>& u, const fw::sequences& batch, con
   return y;
 }
 
+/// The gradients of u and of every mode for dL/dy, sums in order.
+template <class S>
+struct recurrence_gradients {
+  fw::matrix<S> du, pole_re, pole_im, weight_re, weight_im, skip;
+};
+template <class S>
+recurrence_gradients<S> recurrence_backward(const fw::matrix<S>& dy, const fw::matrix<S>& u, const fw::sequences& batch,
+                                            const fw::scan_modes& m) {
+  const fw::matrix<S> none(m.count(), u.cols(), S(0));
+  recurrence_gradients<S> d{fw::matrix<S>(u.rows(), u.cols()), none, none, none, none,
+                            fw::matrix<S>(1, u.cols(), S(0))};
+  for (Index h = 0; h < u.cols(); ++h)
+    for (Index s = 0; s < batch.count(); ++s) {
+      const Index first = batch.first(s), length = batch.length(s);
+      for (Index i = 0; i < length; ++i) {
+        d.du(first + i, h) = static_cast<S>(m.skip(0, h)) * dy(first + i, h);
+        d.skip(0, h) += dy(first + i, h) * u(first + i, h);
+      }
+      for (Index n = 0; n < m.count(); ++n) {
+        std::vector<std::complex<S>> x(static_cast<std::size_t>(length + 1));
+        for (Index i = 0; i < length; ++i)
+          x[std::size_t(i + 1)] = pole<S>(m, n, h) * x[std::size_t(i)] + u(first + i, h);
+        std::complex<S> g, dp, dw;  // of the state, the pole and the weight
+        for (Index i = length; i-- > 0;) {
+          g = std::conj(pole<S>(m, n, h)) * g + std::conj(weight<S>(m, n, h)) * dy(first + i, h);
+          d.du(first + i, h) += g.real();
+          dp += g * std::conj(x[std::size_t(i)]);
+          dw += std::conj(x[std::size_t(i + 1)]) * dy(first + i, h);
+        }
+        d.pole_re(n, h) += dp.real(), d.pole_im(n, h) += dp.imag();
+        d.weight_re(n, h) += dw.real(), d.weight_im(n, h) += dw.imag();
+      }
+    }
+  return d;
+}
+
 /// K_l of one channel, each power by itself; the skip is in K_0.
 inline std::vector<double> impulse_response(const fw::scan_modes& m, Index h, Index length) {
   std::vector<double> k(static_cast<std::size_t>(length), 0.0);

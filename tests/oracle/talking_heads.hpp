@@ -10,6 +10,7 @@ template <class S>
 struct talked {
   attended<S> plain;
   fw::matrix<S> dscores, dweights;  ///< of the mixing matrices
+  double dscores_part = 0;          ///< as dq_part
 };
 
 /// Numbers of one query: (heads × keys).
@@ -93,20 +94,30 @@ talked<S> talking_heads(const fw::matrix<S>& q, const fw::matrix<S>& k, const fw
         }
       add_outer(r.dweights, weights, dused);
       auto dscores = mixed(dused, weight_mix, true);
+      S part = 0;
       for (std::size_t h = 0; h < dscores.size(); ++h) {
         S total = 0;
         for (std::size_t j = 0; j < seen.size(); ++j) total += weights[h][j] * dscores[h][j];
-        for (std::size_t j = 0; j < seen.size(); ++j)
+        for (std::size_t j = 0; j < seen.size(); ++j) {
+          part = std::max(part, std::abs(weights[h][j] * dscores[h][j] * slopes[h][j]));
           dscores[h][j] = weights[h][j] * (dscores[h][j] - total) * slopes[h][j];
+        }
       }
       add_outer(r.dscores, dots, dscores);
       const auto ddots = mixed(dscores, score_mix, true);
+      const auto parted = [part](double& most, S times) {
+        most = std::max(most, std::abs(static_cast<double>(part * times)));
+      };
       for (Index a = 0; a < shape.query_heads; ++a)
-        for (std::size_t j = 0; j < seen.size(); ++j)
+        for (std::size_t j = 0; j < seen.size(); ++j) {
+          parted(r.dscores_part, dots[at(a)][j]);
           for (Index x = 0; x < d; ++x) {
+            parted(r.plain.dq_part, factor * k(key_row(j), a * d + x));
+            parted(r.plain.dk_part, factor * q(row, a * d + x));
             r.plain.dq(row, a * d + x) += factor * ddots[at(a)][j] * k(key_row(j), a * d + x);
             r.plain.dk(key_row(j), a * d + x) += factor * ddots[at(a)][j] * q(row, a * d + x);
           }
+        }
     }
   return r;
 }

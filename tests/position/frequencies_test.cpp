@@ -87,6 +87,9 @@ TEST_CASE("the tables are related as the articles say") {
 TEST_CASE("without extension every table is the geometric one") {
   for (const formula f : all)
     CHECK(largest_ratio_error(of({.formula = f, .training_length = 100, .length = 100}, 32), of({}, 32)) == 0);
+  // a site by itself is not extended either
+  const fw::frequency_site bare{.pair = 3, .rotated_width = 16, .training_length = 100};
+  for (const formula f : all) CHECK(f(bare) == fw::geometric(bare));
 }
 
 TEST_CASE("the dynamic table's base grows with the declared length as published, and not before") {

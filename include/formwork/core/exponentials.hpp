@@ -29,8 +29,8 @@ FORMWORK_INLINE P expm1_reduced(P r) {
 
 /// e^x.
 ///
-/// Numerics  ≤ 1 ULP with FMA, ≤ 1.25 without; results below the normal numbers are rounded gradually; exactly 0 at -∞,
-///           ∞ above the largest number.
+/// Numerics  ≤ 1 ULP with FMA, ≤ 1.25 without; measured on all floats: 0.90 at 5.20192909, without FMA 1.18 at -71.0455322.
+///           Results below the normal numbers are rounded gradually; exactly 0 at -∞, ∞ above the largest number.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> exp(pack<S, N> x) {
   using P = pack<S, N>;
@@ -42,7 +42,7 @@ FORMWORK_INLINE pack<S, N> exp(pack<S, N> x) {
 
 /// 2^x.
 ///
-/// Numerics  as exp; exact at integers.
+/// Numerics  as exp, exact at integers; measured: 0.84 at -0.497873396, without FMA 1.10 at -1.49810684.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> exp2(pack<S, N> x) {
   using P = pack<S, N>;
@@ -68,7 +68,7 @@ FORMWORK_INLINE pack<S, N> exp2_nonpositive(pack<S, N> x) {
 
 /// e^x - 1, accurate near 0.
 ///
-/// Numerics  ≤ 3 ULP.
+/// Numerics  ≤ 3 ULP; measured: 1.44 at 16.9896202, without FMA 1.51 at 0.376369506.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> expm1(pack<S, N> x) {
   using P = pack<S, N>;
@@ -82,7 +82,7 @@ FORMWORK_INLINE pack<S, N> expm1(pack<S, N> x) {
 
 /// tanh x = (e^2x - 1) / (e^2x + 1).
 ///
-/// Numerics  ≤ 4 ULP.
+/// Numerics  ≤ 4 ULP; measured: 2.55 at -0.060999725, without FMA 2.60 at 0.0624417625.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> tanh(pack<S, N> x) {
   using P = pack<S, N>;
@@ -96,7 +96,7 @@ FORMWORK_INLINE pack<S, N> tanh(pack<S, N> x) {
 
 /// 1 / (1 + e^-x).
 ///
-/// Numerics  ≤ 3 ULP.
+/// Numerics  ≤ 3 ULP; measured: 2.44 at -16.6457119, without FMA the same.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> sigmoid(pack<S, N> x) {
   return pack<S, N>(1) / (pack<S, N>(1) + exp(-x));
@@ -125,7 +125,7 @@ FORMWORK_INLINE times_function<pack<S, N>> times_sigmoid_parts(pack<S, N> x) {
 
 /// x sigmoid(x), which as a policy is `silu` (activation/silu.hpp).
 ///
-/// Numerics  ≤ 3 ULP.
+/// Numerics  ≤ 3 ULP; measured: 2.31 at -16.6966438, without FMA the same.
 /// Source    Elfwing et al., 1702.03118.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> times_sigmoid(pack<S, N> x) {
@@ -182,7 +182,7 @@ FORMWORK_INLINE P log_anywhere(P x, P y) {
 
 /// log x; -∞ at 0, NaN below.
 ///
-/// Numerics  ≤ 2 ULP, subnormal x included.
+/// Numerics  ≤ 2 ULP, subnormal x included; measured on all floats: 0.84 at 1.41303062, without FMA 0.85 at 0.705923975.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> log(pack<S, N> x) {
   using P = pack<S, N>;
@@ -208,7 +208,7 @@ FORMWORK_INLINE P log1p_inside(P x) {
 
 /// log(1 + x), accurate near 0; -∞ at -1, NaN below.
 ///
-/// Numerics  ≤ 2 ULP.
+/// Numerics  ≤ 2 ULP; measured: 1.37 at 0.417331368, without FMA the same.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> log1p(pack<S, N> x) {
   return log_anywhere(x + pack<S, N>(1), log1p_inside(x));
@@ -216,7 +216,7 @@ FORMWORK_INLINE pack<S, N> log1p(pack<S, N> x) {
 
 /// log(1 + e^x).
 ///
-/// Numerics  ≤ 3 ULP.
+/// Numerics  ≤ 3 ULP; measured: 1.77 at -0.877034009, without FMA 1.64 at -0.766094565.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> softplus(pack<S, N> x) {
   return max(x, pack<S, N>(0)) + log1p_inside(exp(-abs(x)));

@@ -56,7 +56,8 @@ FORMWORK_INLINE P erfcx_positive(P x) {
 
 /// 1 - erf x = 2/√π ∫ₓ^∞ e^(-t²) dt.
 ///
-/// Numerics  ≤ 4 ULP, the far tail included: the square of x enters in two parts.
+/// Numerics  ≤ 4 ULP, the far tail included: the square of x enters in two parts; measured: 2.97 at 7.22849798, without
+///           FMA 3.34 at 6.98933935.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> erfc(pack<S, N> x) {
   using P = pack<S, N>;
@@ -67,7 +68,7 @@ FORMWORK_INLINE pack<S, N> erfc(pack<S, N> x) {
 
 /// 2/√π ∫₀ˣ e^(-t²) dt.
 ///
-/// Numerics  ≤ 3 ULP.
+/// Numerics  ≤ 3 ULP; measured: 2.45 at -0.466247261, without FMA 2.52 at -0.472162664.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> erf(pack<S, N> x) {
   using P = pack<S, N>;
@@ -95,7 +96,7 @@ FORMWORK_INLINE normal_parts<pack<S, N>> times_normal_cdf_parts(pack<S, N> x) {
 
 /// x Φ(x) = x/2 (1 + erf(x/√2)), which as a policy is `gelu` (activation/gelu.hpp), as max(x, 0) - |x| Φ(-|x|).
 ///
-/// Numerics  ≤ 4 ULP, the negative tail included.
+/// Numerics  ≤ 4 ULP, the negative tail included; measured: 3.42 at -0.140200734, without FMA 3.46 at -12.1094074.
 /// Source    Hendrycks and Gimpel, 1606.08415, the exact form.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> times_normal_cdf(pack<S, N> x) {

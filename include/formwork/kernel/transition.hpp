@@ -93,7 +93,7 @@ class dense_transition {
 ///
 /// Numerics  equal to the dense step to 1e-12 in double. x⁺ is formed as x + (I - λA)⁻¹ ((β + λ) A x + input B u), where the
 ///           state keeps its digits once changes are small; before position `order`, where A x would cancel, as
-///           -β/λ x + (I - λA)⁻¹ ((1 + β/λ) x + input B u). In float the error is at most 4 times that of a dense step
+///           -β/λ x + (I - λA)⁻¹ ((1 + β/λ) x + input B u). In float the error is at most 8 times that of a dense step
 ///           there, and that of a dense step after 2000 positions (recur_test.cpp).
 /// Cost      8 instructions a coefficient and pack of channels; forming the position's factors, 1 division a coefficient.
 /// Source    Gu et al., 2008.07669, appendix E.
@@ -195,7 +195,9 @@ class legs_transition {
 /// functions at σ k/(k+1). That is exact for polynomials and has no large numbers in it; the eigenvectors of A grow like
 /// 2^(4 order / 3), and the powers of a scaled exponential like its hump.
 ///
-/// Numerics  equal to the exponential to 1e-12 in double, in float at most 4 times as far off as a dense step (recur_test.cpp).
+/// Numerics  equal to the exponential to 1e-12 in double, in float at most 4 times as far off as a dense step (recur_test.cpp):
+///           from position `order` on x⁺ is formed as x + (E - I) (x - c), where the state keeps its digits once changes are
+///           small; before, where that would cancel, as c + E (x - c).
 /// Cost      2 order² FMAs a step and channel, and order² to form the position's functions.
 template <real S>
 class exact_legs_transition {
@@ -203,14 +205,18 @@ class exact_legs_transition {
   using scalar = S;
 
   explicit exact_legs_transition(Index order)
-      : order_(order), rows_(whole_tiles(order)), node_(1, rows_, 0.0), weight_(1, rows_, 0.0), values_(rows_, rows_, S(0)) {
+      : order_(order), rows_(whole_tiles(order)), node_(1, rows_, 0.0), weight_(1, rows_, 0.0), resting_(order, rows_, 0.0),
+        values_(rows_, rows_, S(0)) {
     const gauss_legendre gauss(order);
     matrix<double> p(1, order);
     for (Index i = 0; i < order; ++i) {
       node_(0, i) = gauss.node(0, i);
       weight_(0, i) = gauss.weight(0, i);
       legendre(p.data(), order, 2 * node_(0, i) - 1);
-      for (Index n = 0; n < order; ++n) values_(i, n) = static_cast<S>(root(n) * p(0, n));
+      for (Index n = 0; n < order; ++n) {
+        values_(i, n) = static_cast<S>(root(n) * p(0, n));
+        resting_(n, i) = root(n) * p(0, n) * weight_(0, i);
+      }
     }
   }
 
@@ -229,6 +235,7 @@ class exact_legs_transition {
     } else {
       std::fill_n(next, rows_ * tile_cols<S>, S(0));
     }
+    if (settled(position)) return add(next, x);
     for (Index j = 0; j < tile_cols<S>; j += P::size) fma(root2, P::load(u + j), P::load(next + j)).store(next + j);
   }
 
@@ -241,19 +248,31 @@ class exact_legs_transition {
     } else {
       std::fill_n(before, rows_ * tile_cols<S>, S(0));
     }
-    for (Index j = 0; j < tile_cols<S>; j += P::size)
-      (P(std::numbers::sqrt2) * (P::load(g + j) - P::load(before + j))).store(du + j);
+    const bool change = settled(position);
+    for (Index j = 0; j < tile_cols<S>; j += P::size) {
+      const P kept = change ? P(0) : P::load(g + j);
+      (P(std::numbers::sqrt2) * (kept - P::load(before + j))).store(du + j);
+    }
+    if (change) add(before, g);
   }
 
  private:
   using P = pack<S>;
   static double root(Index n) { return std::sqrt(static_cast<double>(2 * n + 1)); }
 
-  /// to[n][i] = c w_i ψ_n(c σ_i), c = k / (k+1), ψ_n = √(2n+1) P_n(2s - 1), for a few nodes at a time.
+  /// Where the step is formed as a change.
+  bool settled(Index position) const { return position >= order_; }
+  void add(S* to, const S* from) const {
+    for (Index i = 0; i < order_ * tile_cols<S>; i += P::size) (P::load(from + i) + P::load(to + i)).store(to + i);
+  }
+
+  /// to[n][i] = c w_i ψ_n(c σ_i), less w_i ψ_n(σ_i) for a change; c = k / (k+1), ψ_n = √(2n+1) P_n(2s - 1); a few nodes at a
+  /// time.
   void form(S* to, Index position) const {
     constexpr int few = 4;
     static_assert(tile_rows % few == 0);
     const double c = static_cast<double>(position) / static_cast<double>(position + 1);
+    const double rest = settled(position) ? 1 : 0;
     std::fill_n(to + order_ * rows_, (rows_ - order_) * rows_, S(0));
     for (Index first = 0; first < rows_; first += few) {
       double at[few], now[few], before[few];
@@ -262,7 +281,7 @@ class exact_legs_transition {
         const auto d = static_cast<double>(n);
         const double rise = (2 * d + 1) / (d + 1), fall = d / (d + 1), scale = root(n);
         for (int i = 0; i < few; ++i) {
-          to[n * rows_ + first + i] = static_cast<S>(scale * now[i]);
+          to[n * rows_ + first + i] = static_cast<S>(scale * now[i] - rest * resting_(n, first + i));
           before[i] = rise * at[i] * now[i] - fall * before[i];
           std::swap(now[i], before[i]);
         }
@@ -271,7 +290,7 @@ class exact_legs_transition {
   }
 
   Index order_, rows_;
-  matrix<double> node_, weight_;
+  matrix<double> node_, weight_, resting_;  // w_i ψ_n(σ_i) at (n, i)
   matrix<S> values_;  // ψ_n(σ_i) at (i, n)
 };
 
