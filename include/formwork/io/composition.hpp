@@ -25,7 +25,7 @@ std::string type_text() {
     s = demangled;
     std::free(demangled);
   }
-  const std::string tag = std::string(abi_tag) + "::";
+  const std::string tag = text(abi_tag, "::");
   for (const std::string_view noise : {std::string_view("formwork::"), std::string_view(tag),
                                        std::string_view("(anonymous namespace)::"), std::string_view(" ")})
     for (std::size_t at = 0; (at = s.find(noise, at)) != std::string::npos;) s.erase(at, noise.size());
