@@ -23,7 +23,8 @@ void random_case(trial& t) {
   rows.starts(starts).ids(ids);
   const double rate = t.any({0.0, 0.1, 0.5, 0.99});
   const auto way = t.any({fw::start::fresh, fw::start::continued});
-  const fw::dropout_mask mask(t.seed(), t.below(1000), t.below(50), rate);
+  const auto below = [&](Index most) { return static_cast<std::uint64_t>(t.below(most)); };
+  const fw::dropout_mask mask(t.seed(), below(1000), below(50), rate);
   const auto x = numbers(t.seed()).matrix<float>(rows.rows(), width);
   places at = t.anywhere();
   auto from = at(x), y = at.output<float>(rows.rows(), width), dx = at(fw::matrix<float>(rows.rows(), width, 1));

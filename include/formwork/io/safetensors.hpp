@@ -182,8 +182,11 @@ class safetensors_writer {
 
   /// Atomically: see output_file. Wide types come first, so every tensor is aligned to its numbers.
   void save(const std::string& path, const char* operation = "safetensors") {
-    const auto wider = [](const piece& a, const piece& b) { return bytes_of(a.entry.type) > bytes_of(b.entry.type); };
-    std::stable_sort(pieces_.begin(), pieces_.end(), wider);
+    std::vector<piece> widest_first;
+    for (const Index bytes : {8, 4, 2, 1})
+      for (piece& one : pieces_)
+        if (bytes_of(one.entry.type) == bytes) widest_first.push_back(std::move(one));
+    pieces_ = std::move(widest_first);
     safetensors_header header{.metadata = metadata_};
     std::uint64_t next = 0;
     for (piece& one : pieces_) {
