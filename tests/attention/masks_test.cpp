@@ -98,7 +98,16 @@ TEST_CASE("a prefix is given to a state in one call; then it equals the parallel
   };
   const fw::matrix<float> whole(layer(rows(0, n)).value());
   auto state = layer.make_state({.sequences = 1, .capacity = n});
-  CHECK_THROWS_WITH(layer(rows(0, 10), state), ContainsSubstring("the first 11 tokens of sequence 0 see each other but only 10"));
+  CHECK_THROWS_WITH(layer(rows(0, 10), state), ContainsSubstring("the first 11 tokens of sequence 0 see each other but 10 come after 0"));
   for (const auto& [first, count] : {std::pair<Index, Index>{0, 14}, {14, 1}, {15, 15}})
     CHECK(laws::same_bits(layer(rows(first, count), state).value(), whole.rows(first, count)));
+
+  // A sequence whose tokens come later is not asked for its prefix yet.
+  auto two = layer.make_state({.sequences = 2, .capacity = n});
+  const auto next = [&](Index first, Index count, const fw::sequences& batch) {
+    return fw::matrix<float>(layer(quiet.constant(fw::matrix<float>(x.rows(first, count)), batch), two).value());
+  };
+  CHECK(laws::same_bits(next(0, 14, {0, 14}), whole.rows(0, 14)));
+  CHECK_THROWS_WITH(next(0, 5, {4, 1}), ContainsSubstring("of sequence 0 see each other but 4 come after 0"));
+  CHECK(laws::same_bits(next(14, 2, {0, 2}), whole.rows(14, 2)));
 }

@@ -114,9 +114,10 @@ struct attention : projections<S> {
         [&](Index s) { return seen.cache.capacity(s); }, seen.length);
     if constexpr (mask_type::sees_ahead)
       for (Index s = 0; s < batch.count(); ++s) {
-        const Index together = mask.keys_at_once(s), now = batch.start(s) + batch.length(s);
-        require(batch.start(s) >= together || now >= together, "attention: the first ", together, " tokens of sequence ", s,
-                " see each other but only ", now, " are there; needs all of them in one call");
+        const Index together = mask.keys_at_once(s), before = batch.start(s), come = batch.length(s);
+        require(come == 0 || before >= together || (before == 0 && come >= together), "attention: the first ", together,
+                " tokens of sequence ", s, " see each other but ", come, " come after ", before,
+                "; needs all of them in one call");
       }
     matrix<S> qkv = project(x, "attention");
     auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
