@@ -163,16 +163,18 @@ void bench::rows() {
 
   const fw::head_shape eight{8, 8, 64, 64};
   const auto sloped = policies(fw::causal{}, fw::with_bias(fw::plain{}, fw::alibi{}));
-  const std::string with_slopes = "/causal/alibi:8/n:2048/d:64";
-  bench::row("attend/forward" + with_slopes, {.flops = 4 * flops(8, 64)}, [=] { return forward(2048, eight, sloped); });
-  bench::row("attend/backward" + with_slopes, {.flops = 10 * flops(8, 64)}, [=] { return backward(2048, eight, sloped); });
   const auto capped = policies<fw::causal, fw::softcap>();
-  const std::string tail = "/causal/softcap:8/n:2048/d:64";
-  bench::row("attend/forward" + tail, {.flops = 4 * flops(8, 64)}, [=] { return forward(2048, eight, capped); });
-  bench::row("attend/backward" + tail, {.flops = 10 * flops(8, 64)}, [=] { return backward(2048, eight, capped); });
-  bench::row("attend/forward_backward" + tail, {.flops = 14 * flops(8, 64)}, [=] {
-    return [there = forward(2048, eight, capped), back = backward(2048, eight, capped)]() mutable { there(), back(); };
-  });
+  // Each beside the rows of independent:8.
+  const auto three_rows = [=](const std::string& name, const auto& chosen) {
+    const std::string tail = "/causal/" + name + "/n:2048/d:64";
+    bench::row("attend/forward" + tail, {.flops = 4 * flops(8, 64)}, [=] { return forward(2048, eight, chosen); });
+    bench::row("attend/backward" + tail, {.flops = 10 * flops(8, 64)}, [=] { return backward(2048, eight, chosen); });
+    bench::row("attend/forward_backward" + tail, {.flops = 14 * flops(8, 64)}, [=] {
+      return [there = forward(2048, eight, chosen), back = backward(2048, eight, chosen)]() mutable { there(), back(); };
+    });
+  };
+  three_rows("alibi:8", sloped);
+  three_rows("softcap:8", capped);
 
   for (const Index cached : {512, 4096, 65536}) {
     const fw::head_shape shape{12, 12, 64, 64};

@@ -142,19 +142,34 @@ def attend(backward, causal, n, d):
     return {"flops": 2.5 * flops}, lambda: torch.autograd.grad(y, (q, k, v), dy, retain_graph=True)
 
 
-def softcap(backward, heads, n, d, compiled, cap=30.0):
-    """Scores s become cap tanh(s / cap): FlexAttention where it is compiled and nothing but the forward is asked for."""
+CAP, WIDTH = 30.0, 256
+SCORES = {  # of eager tensors (scores, distance i - j, slopes of heads), and of FlexAttention
+    "softcap:8": lambda s, distance, slope: CAP * torch.tanh(s / CAP),
+    "alibi:8": lambda s, distance, slope: s - slope * distance,
+    "sliding_window:256": lambda s, distance, slope: s,
+}
+
+
+def variant(kind, backward, n, d, compiled):
+    """Causal attention with another score or mask: by FlexAttention where it is compiled and nothing but the forward is asked for,
+    else with all scores at once."""
+    window = kind.startswith("sliding")
+    heads = 1 if window else 8
     q, k, v = (torch.randn(1, heads, n, d, requires_grad=backward) for _ in range(3))
-    flops = heads * attention_flops(n, d, True)
+    slopes = 2.0 ** (-torch.arange(1.0, heads + 1) * 8 / heads)
+    flops = 4.0 * d * WIDTH * (n - WIDTH / 2) if window else heads * attention_flops(n, d, True)
     if compiled and not backward:
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-        mask = create_block_mask(lambda b, h, i, j: i >= j, None, None, n, n, device="cpu")
+        seen = (lambda b, h, i, j: (i >= j) & (i - j < WIDTH)) if window else (lambda b, h, i, j: i >= j)
+        mask = create_block_mask(seen, None, None, n, n, device="cpu")
+        score = None if window else lambda s, b, h, i, j: SCORES[kind](s, i - j, slopes[h])
         flex = torch.compile(flex_attention)
-        return {"flops": flops}, lambda: flex(q, k, v, score_mod=lambda s, b, h, i, j: cap * torch.tanh(s / cap), block_mask=mask)
-    hidden = torch.ones(n, n, dtype=torch.bool).triu(1)
+        return {"flops": flops}, lambda: flex(q, k, v, score_mod=score, block_mask=mask)
+    distance = torch.arange(n)[:, None] - torch.arange(n)
+    hidden = (distance < 0) | (distance >= (WIDTH if window else n))
 
     def forward(q, k, v):
-        scores = cap * torch.tanh(q @ k.transpose(2, 3) * (d**-0.5 / cap))
+        scores = SCORES[kind](q @ k.transpose(2, 3) * d**-0.5, distance, slopes[:, None, None])
         return torch.softmax(scores.masked_fill(hidden, -math.inf), dim=-1) @ v
 
     run = torch.compile(forward) if compiled else forward
@@ -356,8 +371,10 @@ def rows(compiled):
                 name = f"attend/{'backward' if backward else 'forward'}/{'causal' if causal else 'full'}/n:{n}/d:64"
                 yield name, lambda backward=backward, causal=causal, n=n: attend(backward, causal, n, 64)
     for backward in (False, True):
-        name = f"attend/forward{'_backward' if backward else ''}/causal/softcap:8/n:2048/d:64"
-        yield name, lambda backward=backward: softcap(backward, 8, 2048, 64, compiled), ("compiled",)
+        for kind in ("softcap:8", "alibi:8"):
+            name = f"attend/forward{'_backward' if backward else ''}/causal/{kind}/n:2048/d:64"
+            yield name, lambda kind=kind, backward=backward: variant(kind, backward, 2048, 64, compiled), ("compiled",)
+    yield "attend/forward/sliding_window:256/n:16384/d:64", lambda: variant("sliding_window:256", False, 16384, 64, compiled), ("compiled",)
     for backward in (False, True):
         for causal in (True, False):
             for n in (1024, 2048, 4096):
