@@ -23,11 +23,9 @@ struct elementary;
 template <>
 struct elementary<float> {
   static constexpr int mantissa = 23, bias = 127;
-  static constexpr float magic = 0x1.8p23f;  // x + magic is x rounded to an integer, which is then in its
-                                             // low bits
+  static constexpr float magic = 0x1.8p23f;  // x + magic is x rounded to an integer, which is then in its low bits
   static constexpr float log2_e = 1.44269502f, ln2_high = 0.693359375f, ln2_low = -0.000212194442f;
-  static constexpr float exp_lowest = -104,
-                         exp_highest = 89;  // 0 and infinity after rounding
+  static constexpr float exp_lowest = -104, exp_highest = 89;  // 0 and infinity after rounding
   static constexpr float exp2_lowest = -151, exp2_highest = 129;
   static constexpr float expm1_lowest = -25, tanh_highest = 10, silu_lowest = -110, silu_far = -80;
   static constexpr float erfc_highest = 10.1f, gelu_highest = 14.5f;
@@ -117,8 +115,7 @@ FORMWORK_INLINE P from_words(words<P> w) {
 
 /// n = the integer nearest to what `with` holds, and 2^(n + Shift) as the factors that `times` applies.
 ///
-/// The integer is read from the low bits of a sum with 1.5·2^mantissa; it is biased there, so that it is never
-/// negative.
+/// The integer is read from the low bits of a sum with 1.5·2^mantissa; it is biased there, so that it is never negative.
 template <class P, int Shift = 0>
 struct power_of_two {
   using S = typename P::scalar;

@@ -7,6 +7,7 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// A query sees the keys that both masks show it: both<causal, documents>.
 ///
+/// Numerics  it sees later keys only where both do, and then has no incremental form.
 /// Differs   one of the two has to be of one range a query, as the common part of two pairs may be three ranges.
 template <mask_policy A, mask_policy B>
 struct both {

@@ -11,6 +11,8 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 /// Units     slopes of h = 2^m heads are 2^(-8 t / h), t = 1 ... h; of other counts those of the power of two below, then every
 ///           second of those of twice that power, from the first.
+/// Numerics  distances are exact in the scalar: below 2^24 positions in float. An incremental call has the bits of the parallel.
+/// Cost      two operations a score; no parameter.
 /// Source    Press et al., 2108.12409, and its reference code for counts that are no power of two.
 /// Differs   |i - j| also where later keys are seen; the paper is causal. The reference code adds slope j, which is the same to
 ///           softmax. Not learned.
