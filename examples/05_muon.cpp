@@ -20,7 +20,7 @@ using model_type = fw::language_model<float, layer>;
 struct settings {
   std::vector<std::string> text;
   std::string out = "muon";
-  std::vector<double> rates{1e-3, 2e-3, 4e-3, 8e-3};
+  std::vector<double> rates{1e-3, 2e-3, 4e-3, 8e-3, 16e-3};
   Index width = 96, depth = 3, heads = 3, window = 128, batch = 16, steps = 300, warm_up = 20, evaluate_every = 20, seed = 1;
   double weight_decay = 0.1;
   int threads = 0;
