@@ -125,6 +125,14 @@ TEST_CASE("attention is as accurate as the rule asks with a formula, a scale by 
   }
 }
 
+TEST_CASE("attention is as accurate as the rule asks over more queries and keys than are packed at once") {
+  const Index queries = fw::backward_queries + 70, keys = fw::backward_keys + 70;
+  static_assert(fw::backward_queries > fw::queries_together && fw::backward_queries > fw::backward_keys);
+  check_case(attention_case<float>({2, 1, 3, 3}, {queries}), policies(fw::causal{}));
+  check_case(attention_case<float>({1, 1, 3, 3}, {fw::queries_together + 9}, {keys}), policies(fw::full{}));
+  check_case(attention_case<float>({1, 1, 3, 3}, {queries}), policies(oracle::sinks_and_window{}));
+}
+
 TEST_CASE("attention is as accurate as the rule asks over random shapes") {
   checks::sweep(checks::few_cases, random_case);
 }

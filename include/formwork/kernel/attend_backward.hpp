@@ -9,36 +9,41 @@ namespace formwork::inline FORMWORK_ABI {
 inline constexpr Index backward_key_block = 192;
 static_assert(backward_key_block % tile_cols<float> == 0 && backward_key_block % tile_cols<double> == 0);
 
-/// The scratch of one thread: what every key block needs of a head's queries, packed once, and the gradients being summed;
-/// then a block of keys with the weights and the scores' gradients of a block of queries.
+/// Queries and keys of a head that are packed, or whose gradients are summed, at once: all of a few thousand, so that the
+/// scratch of long sequences is little more than the sums of dq.
+inline constexpr Index backward_queries = 2048, backward_keys = 8 * backward_key_block;
+static_assert(backward_queries % query_block == 0);
+
+/// The scratch of one thread: what every key block needs of some of a head's queries, packed once, and the gradients being
+/// summed; then a block of keys with the weights and the scores' gradients of a block of queries.
 template <real S>
 struct attend_backward_room {
   Index used = 0;
   S *q_strips, *dout_strips, *q_rows, *dout_rows, *sums, *dq, *dk, *dv;
   S *k_panels, *v_panels, *k_rows, *weights, *dscores;
 
-  /// Lays the arrays out from `base` on; without one, only counts `used`.
-  attend_backward_room(S* base, head_shape shape, Index queries, Index keys) {
+  /// Lays the arrays out from `base` on; without one, only counts `used`. So many heads' queries share the keys.
+  attend_backward_room(S* base, head_shape shape, Index heads, Index queries, Index keys) {
     const auto take = [&](Index count) {
       S* at = base ? base + used : nullptr;
       used += (count + 15) / 16 * 16;
       return at;
     };
-    const Index q = whole_strips(queries), k = whole_strips(keys), block = backward_key_block;
+    const Index q = whole_strips(std::min(queries, backward_queries)), block = backward_key_block;
+    const Index k = whole_strips(std::min(keys, backward_keys));
     const Index key = padded<S>(shape.key_width), value = padded<S>(shape.head_width);
     q_strips = take(q * key), dout_strips = take(q * value), q_rows = take(q * key), dout_rows = take(q * value);
-    sums = take(q), dq = take(q * key), dk = take(k * key), dv = take(k * value);
+    sums = take(q), dq = take(heads * whole_strips(queries) * key), dk = take(k * key), dv = take(k * value);
     k_panels = take(block * key), v_panels = take(block * value), k_rows = take(block * key);
     weights = take(query_block * block), dscores = take(query_block * block);
   }
-  static Index whole_strips(Index rows) { return (rows + strip_rows - 1) / strip_rows * strip_rows; }
 };
 
-/// The backward of one head of queries against its keys: blocks of keys outside, blocks of queries inside. Scores and
+/// The backward of some queries of one head against some keys: blocks of keys outside, blocks of queries inside. Scores and
 /// weights are computed again; five products a tile, each element of each one chain:
 ///   S = q kᵀ,  dW = dO vᵀ,  dV += Wᵀ dO,  dq += dS k,  dK += dSᵀ q.
 template <real S, class Policies>
-struct attend_backward_head {
+struct attend_backward_queries {
   static constexpr Index stride = backward_key_block;
   static constexpr Index strips = query_block / strip_rows;
   static constexpr bool formula = !leaves_scores<std::remove_cvref_t<decltype(Policies::score)>>;
@@ -46,22 +51,24 @@ struct attend_backward_head {
   const Policies& policies;
   head_shape shape;
   Index head;
-  query_site first;                  ///< the head's first query
-  view<const S> q, k, v, out, dout;  ///< this head's columns of this sequence's rows
-  const S *plain, *folded;           ///< row_factors
-  const S* kept;                     ///< of each query, kept_stride apart
+  query_site first;            ///< of the queries
+  view<const S> q, out, dout;  ///< this head's columns of the queries' rows
+  view<const S> k, v;          ///< and of all its keys' rows
+  index_range keys;            ///< those to meet
+  const S *plain, *folded;     ///< row_factors
+  const S* kept;               ///< of each query, kept_stride apart
   Index kept_stride;
-
-  attend_backward_room<S> room;
+  attend_backward_room<S> room;  ///< dq from the first query on, dk and dv from the first key on
 
   Index q_stride() const { return padded<S>(shape.key_width); }
   Index v_stride() const { return padded<S>(shape.head_width); }
 
-  /// Makes dq, continues dk and dv, in the room.
+  /// Continues dq, dk and dv in the room.
   void run() {
-    pack_queries_of_head();
-    for (Index k0 = 0; k0 < k.rows(); k0 += stride) {
-      const index_range block{k0, std::min(k0 + stride, k.rows())};
+    if (over(policies.mask, first, q.rows(), keys) == coverage::none) return;
+    pack_all_queries();
+    for (Index k0 = keys.first; k0 < keys.last; k0 += stride) {
+      const index_range block{k0, std::min(k0 + stride, keys.last)};
       const bool keys_finite = pack_keys(block);
       for (Index q0 = 0; q0 < q.rows(); q0 += query_block) {
         const Index rows = std::min(query_block, q.rows() - q0);
@@ -77,7 +84,7 @@ struct attend_backward_head {
     return strip_view<std::remove_cvref_t<decltype(policies.mask)>>{policies.mask, site(q0), rows, block};
   }
 
-  void pack_queries_of_head() {
+  void pack_all_queries() {
     S ones[strip_rows];
     std::fill_n(ones, strip_rows, S(1));
     for (Index i = 0; i < q.rows(); i += strip_rows) {
@@ -92,7 +99,6 @@ struct attend_backward_head {
       for (Index j = 0; j < q_stride(); j += lanes<S>) (pack<S>(plain[i]) * pack<S>::load(row + j)).store(row + j);
       room.sums[i] = row_sum(i);
     }
-    std::fill_n(room.dq, room.whole_strips(q.rows()) * q_stride(), S(0));
   }
 
   /// Σ_j weight · dweight = Σ_d dout · out.
@@ -106,11 +112,8 @@ struct attend_backward_head {
 
   bool pack_keys(index_range block) {
     const auto ks = k.rows(block.first, block.size()), vs = v.rows(block.first, block.size());
-    for (Index j = 0; j < block.size(); j += tile_cols<S>) {
-      const Index here = std::min<Index>(tile_cols<S>, block.size() - j);
-      pack_panel_transposed<S>(room.k_panels + j * shape.key_width, tile_cols<S>, ks.rows(j, here));
-      pack_panel_transposed<S>(room.v_panels + j * shape.head_width, tile_cols<S>, vs.rows(j, here));
-    }
+    pack_key_panels<S>(room.k_panels, ks);
+    pack_key_panels<S>(room.v_panels, vs);
     return copy_padded<S>(room.k_rows, q_stride(), ks);
   }
 
@@ -203,9 +206,9 @@ struct attend_backward_head {
       while (from < until && misses(until - 1)) --until;
       const Index r0 = from * strip_rows, depth = std::min(until * strip_rows, rows) - r0;
       if (depth <= 0) continue;
-      accumulate<S, strip_rows, 1, stride>(room.dv + (block.first + j) * v_stride(), v_stride(), nullptr, depth,
+      accumulate<S, strip_rows, 1, stride>(room.dv + (block.first - keys.first + j) * v_stride(), v_stride(), nullptr, depth,
                                           room.weights + r0 * stride + j, room.dout_rows + (q0 + r0) * v_stride());
-      accumulate<S, strip_rows, 1, stride>(room.dk + (block.first + j) * q_stride(), q_stride(), nullptr, depth,
+      accumulate<S, strip_rows, 1, stride>(room.dk + (block.first - keys.first + j) * q_stride(), q_stride(), nullptr, depth,
                                           room.dscores + r0 * stride + j, room.q_rows + (q0 + r0) * q_stride());
     }
   }
@@ -214,9 +217,9 @@ struct attend_backward_head {
     for (Index i = 0; i < rows; ++i)
       for (const index_range span : seen.spans(i))
         for (Index j = span.first; j < span.last; ++j) {
-          accumulate<S, 1, 1, stride>(room.dv + (block.first + j) * v_stride(), v_stride(), nullptr, 1,
+          accumulate<S, 1, 1, stride>(room.dv + (block.first - keys.first + j) * v_stride(), v_stride(), nullptr, 1,
                                       room.weights + i * stride + j, room.dout_rows + (q0 + i) * v_stride());
-          accumulate<S, 1, 1, stride>(room.dk + (block.first + j) * q_stride(), q_stride(), nullptr, 1,
+          accumulate<S, 1, 1, stride>(room.dk + (block.first - keys.first + j) * q_stride(), q_stride(), nullptr, 1,
                                       room.dscores + i * stride + j, room.q_rows + (q0 + i) * q_stride());
         }
   }
@@ -240,7 +243,7 @@ void deliver_gradient(view<S> to, start how, const S* from, Index stride, const 
 /// Shapes    dq, dk, dv, dout as q, k, v, out; the others as in attend_forward.
 /// Numerics  bits depend on a sequence alone: not on the batch, the threads or alignment; a query's gradient only on the keys
 ///           it sees, a key's only on the queries that see it, NaN or not. Error ≤ 3 × a naive float loop's + 4 eps.
-/// Cost      2.5 times the forward's operations; per thread seven copies of one head's columns of the longest sequence.
+/// Cost      2.5 times the forward's operations; per thread dq of the heads on one key head, of the longest sequence, and 3 MB.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Dao et al., 2205.14135; Σ weight · dweight = Σ dout · out.
 template <real S, class Policies>
@@ -256,42 +259,66 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, con
   const row_factors<S> factors(
       batch, [&](Index s) { return key_batch.length(s); }, shape, policies);
 
-  const Index size = attend_backward_room<S>(nullptr, shape, batch.longest(), key_batch.longest()).used;
+  Index sharing = 0;  // the most heads on one key head
+  for (Index key_head = 0; key_head < shape.key_heads; ++key_head) {
+    Index heads = 0;
+    for (Index h = 0; h < shape.heads; ++h) heads += policies.heads.key_head(h, shape) == key_head;
+    sharing = std::max(sharing, heads);
+  }
+  const Index size = attend_backward_room<S>(nullptr, shape, sharing, batch.longest(), key_batch.longest()).used;
   const scratch<S> rooms(threads() * size);
   parallel_for(batch.count() * shape.key_heads, [&](Index task) {
     const Index s = task / shape.key_heads, key_head = task % shape.key_heads;
     const Index row = batch.first(s), rows = batch.length(s), key_row = key_batch.first(s), keys = key_batch.length(s);
-    const auto queries_of = [=](auto m, Index head, Index width) {
-      return m.rows(row, rows).cols(head * width, width);
-    };
     const auto keys_of = [=](auto m, Index width) { return m.rows(key_row, keys).cols(key_head * width, width); };
 
-    const attend_backward_room<S> room(rooms.data() + thread_number() * size, shape, rows, keys);
+    attend_backward_room<S> room(rooms.data() + thread_number() * size, shape, sharing, rows, keys);
     const Index key_stride = padded<S>(shape.key_width), value_stride = padded<S>(shape.head_width);
-    std::fill_n(room.dk, keys * key_stride, S(0));
-    std::fill_n(room.dv, keys * value_stride, S(0));
-    for (Index head = 0; head < shape.heads; ++head) {
-      if (policies.heads.key_head(head, shape) != key_head) continue;
-      attend_backward_head<S, Policies>{.policies = policies,
-                                        .shape = shape,
-                                        .head = head,
-                                        .first = {batch.start(s), keys, s},
-                                        .q = queries_of(q, head, shape.key_width),
-                                        .k = keys_of(k, shape.key_width),
-                                        .v = keys_of(v, shape.head_width),
-                                        .out = queries_of(out, head, shape.head_width),
-                                        .dout = queries_of(dout, head, shape.head_width),
-                                        .plain = factors.plain.data() + row,
-                                        .folded = factors.folded.data() + row,
-                                        .kept = kept.row(row) + head,
-                                        .kept_stride = kept.stride(),
-                                        .room = room}
-          .run();
-      deliver_gradient<S>(queries_of(dq, head, shape.key_width), dq_start, room.dq, key_stride,
-                          factors.plain.data() + row);
+    const Index dq_size = whole_strips(rows) * key_stride;
+    S* const dq_of_heads = room.dq;
+    const auto each_head = [&](auto f) {  // f(head, its sums of dq)
+      S* sums = dq_of_heads;
+      for (Index head = 0; head < shape.heads; ++head)
+        if (policies.heads.key_head(head, shape) == key_head) f(head, sums), sums += dq_size;
+    };
+    each_head([&](Index, S* sums) { std::fill_n(sums, dq_size, S(0)); });
+    for (Index k0 = 0; k0 < keys; k0 += backward_keys) {
+      const index_range some{k0, std::min(k0 + backward_keys, keys)};
+      std::fill_n(room.dk, some.size() * key_stride, S(0));
+      std::fill_n(room.dv, some.size() * value_stride, S(0));
+      each_head([&](Index head, S* sums) {
+        for (Index q0 = 0; q0 < rows; q0 += backward_queries) {
+          const Index count = std::min(backward_queries, rows - q0), from = row + q0;
+          const auto queries_of = [=](auto m, Index width) { return m.rows(from, count).cols(head * width, width); };
+          room.dq = sums + q0 * key_stride;
+          attend_backward_queries<S, Policies>{.policies = policies,
+                                               .shape = shape,
+                                               .head = head,
+                                               .first = {batch.start(s) + q0, keys, s},
+                                               .q = queries_of(q, shape.key_width),
+                                               .out = queries_of(out, shape.head_width),
+                                               .dout = queries_of(dout, shape.head_width),
+                                               .k = keys_of(k, shape.key_width),
+                                               .v = keys_of(v, shape.head_width),
+                                               .keys = some,
+                                               .plain = factors.plain.data() + from,
+                                               .folded = factors.folded.data() + from,
+                                               .kept = kept.row(from) + head,
+                                               .kept_stride = kept.stride(),
+                                               .room = room}
+              .run();
+        }
+      });
+      const auto deliver = [&](view<S> all, Index width, start how, const S* sums, Index stride) {
+        deliver_gradient<S>(keys_of(all, width).rows(some.first, some.size()), how, sums, stride, nullptr);
+      };
+      deliver(dk, shape.key_width, dk_start, room.dk, key_stride);
+      deliver(dv, shape.head_width, dv_start, room.dv, value_stride);
     }
-    deliver_gradient<S>(keys_of(dk, shape.key_width), dk_start, room.dk, key_stride, nullptr);
-    deliver_gradient<S>(keys_of(dv, shape.head_width), dv_start, room.dv, value_stride, nullptr);
+    each_head([&](Index head, const S* sums) {
+      deliver_gradient<S>(dq.rows(row, rows).cols(head * shape.key_width, shape.key_width), dq_start, sums, key_stride,
+                          factors.plain.data() + row);
+    });
   });
 }
 

@@ -5,50 +5,45 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// The forward of one block of queries of one head. Its scratch: the strips of queries, the sums of weighted values.
+/// The forward of some queries of one head, to which blocks of keys come in order: begin, take each, finish. Its scratch: the
+/// strips of queries, the sums of weighted values.
 template <real S, int Rows, class Policies>
-struct attend_forward_block {
-  static constexpr Index strips = (query_block + Rows - 1) / Rows;
+struct attend_forward_queries {
   using row = typename std::remove_cvref_t<decltype(Policies::weights)>::template row<S>;
 
   const Policies& policies;
   head_shape shape;
   Index head;
-  const S* panels;          ///< of the keys it reads
-  cached_values<S> values;  ///< it reads
-  query_site first;         ///< of the block's queries
-  view<const S> q;          ///< (queries × key_width)
-  const S* factor;          ///< of each query
-  S* strip;                 ///< [strip][d][Rows]
-  S* sum;                   ///< (queries × values.stride), rows up to whole strips
+  query_site first;  ///< of the queries
+  view<const S> q;   ///< (queries × key_width)
+  const S* factor;   ///< of each query
+  S* strip;          ///< [strip][d][Rows]
+  S* sum;            ///< (queries × padded head_width), rows up to whole strips
+  row* state;        ///< of each query, up to whole strips
 
-  static Index scratch_size(head_shape shape) {
-    return query_block * (padded<S>(shape.key_width) + padded<S>(shape.head_width));
+  void begin() {
+    for (Index t = 0; t < used(); ++t)
+      pack_queries<S, Rows>(strip + t * Rows * shape.key_width, q.rows(t * Rows, rows_of(t)), factor + t * Rows);
+    for (Index i = 0; i < used() * Rows; ++i) state[i] = policies.weights.template begin<S>(policies.mask.count(site(i)));
+    std::fill_n(sum, used() * Rows * stride(), S(0));
   }
 
-  void run(view<S> out, S* kept, Index kept_stride) {
-    row state[query_block];
-    const Index queries = q.rows(), used = (queries + Rows - 1) / Rows;
-    for (Index t = 0; t < used; ++t) {
-      const Index rows = std::min<Index>(Rows, queries - t * Rows);
-      pack_queries<S, Rows>(strip + t * Rows * shape.key_width, q.rows(t * Rows, rows), factor + t * Rows);
-    }
-    for (Index i = 0; i < used * Rows; ++i) state[i] = policies.weights.template begin<S>(policies.mask.count(site(i)));
-    std::fill_n(sum, used * Rows * values.stride, S(0));
+  /// Whether any query sees any of these keys.
+  bool sees(index_range keys) const { return over(policies.mask, first, q.rows(), keys) != coverage::none; }
 
-    for (Index k0 = 0; k0 < first.keys; k0 += key_block) {
-      const index_range block{k0, std::min(k0 + key_block, first.keys)};
-      if (over(policies.mask, first, queries, block) == coverage::none) continue;
-      for (Index t = 0; t < used; ++t) {
-        const Index rows = std::min<Index>(Rows, queries - t * Rows);
-        take(strip_view<std::remove_cvref_t<decltype(policies.mask)>>{policies.mask, site(t * Rows), rows, block}, t,
-             state + t * Rows);
-      }
+  void take(index_range block, const key_value_block<S>& keys) {
+    for (Index q0 = 0; q0 < q.rows(); q0 += query_block) {
+      const Index end = std::min(q0 + query_block, q.rows());
+      if (over(policies.mask, site(q0), end - q0, block) == coverage::none) continue;
+      for (Index t = q0 / Rows; t * Rows < end; ++t)
+        take(strip_view<std::remove_cvref_t<decltype(policies.mask)>>{policies.mask, site(t * Rows), rows_of(t), block}, t, keys);
     }
+  }
 
-    for (Index i = 0; i < queries; ++i) {
+  void finish(view<S> out, S* kept, Index kept_stride) const {
+    for (Index i = 0; i < q.rows(); ++i) {
       const finished_row<S> done = policies.weights.finish(state[i]);
-      const S* from = sum + i * values.stride;
+      const S* from = sum + i * stride();
       for (Index j = 0; j < out.cols(); j += lanes<S>)  // + 0: a sum of nothing but -0 has one sign
         (pack<S>(done.factor) * pack<S>::load(from + j) + pack<S>(0)).store(out.row(i) + j, out.cols() - j);
       if (kept) kept[i * kept_stride] = done.kept;
@@ -56,10 +51,13 @@ struct attend_forward_block {
   }
 
  private:
+  Index stride() const { return padded<S>(shape.head_width); }
+  Index used() const { return (q.rows() + Rows - 1) / Rows; }
+  Index rows_of(Index t) const { return std::min<Index>(Rows, q.rows() - t * Rows); }
   query_site site(Index i) const { return {first.position + i, first.keys, first.sequence}; }
 
   /// One strip meets one block of keys: scores, formula, mask, weights, values.
-  void take(const auto& seen, Index t, row* state) {
+  void take(const auto& seen, Index t, const key_value_block<S>& keys) {
     const coverage cover = seen.cover();
     if (cover == coverage::none) return;
     const index_range hull = seen.template hull<S>(cover);
@@ -68,7 +66,7 @@ struct attend_forward_block {
     alignas(64) S rescale[Rows];
 
     score_strip<S, Rows, key_block>(scores, hull, strip + t * Rows * shape.key_width,
-                                    panels + seen.block.first * shape.key_width, shape.key_width);
+                                    keys.panels, shape.key_width);
     if constexpr (!leaves_scores<std::remove_cvref_t<decltype(policies.score)>>)
       for (Index i = 0; i < seen.queries; ++i)
         apply_formula<S>(policies, scores + i * key_block, lanes_in_use, seen.block.first, seen.first.position + i,
@@ -79,18 +77,67 @@ struct attend_forward_block {
           std::fill(row + gap.first, row + gap.last, -std::numeric_limits<S>::infinity());
         });
     for (Index i = 0; i < Rows; ++i)
-      rescale[i] = policies.weights.step(state[i], scores + i * key_block + hull.first, lanes_in_use.size() / lanes<S>);
+      rescale[i] = policies.weights.step(state[t * Rows + i], scores + i * key_block + hull.first, lanes_in_use.size() / lanes<S>);
 
-    S* to = sum + t * Rows * values.stride;
-    const S* rows = values.rows + seen.block.first * values.stride;
-    if (cover == coverage::all || values.finite[seen.block.first / key_block])
-      accumulate<S, Rows, key_block, 1>(to, values.stride, rescale, hull.size(), scores + hull.first,
-                                        rows + hull.first * values.stride);
+    S* to = sum + t * Rows * stride();
+    if (cover == coverage::all || keys.finite)
+      accumulate<S, Rows, key_block, 1>(to, stride(), rescale, hull.size(), scores + hull.first,
+                                        keys.values + hull.first * stride());
     else
-      accumulate_seen<S, key_block>(to, values.stride, rescale, seen, scores, rows);
+      accumulate_seen<S, key_block>(to, stride(), rescale, seen, scores, keys.values);
   }
-
 };
+
+/// Queries that share each block of keys while it is in the second-level cache.
+inline constexpr Index queries_together = 512;
+
+/// attend_forward with keys(sequence, key head, range, room), the keys and values of a range within one key_block; it may pack
+/// them in the room, which holds `room_size` numbers.
+template <real S, class Policies, class Keys>
+void attend_forward_to(view<S> out, view<S> kept, const_view<S> q, const sequences& batch, const auto& key_count,
+                       head_shape shape, const Policies& policies, Index room_size, const Keys& keys) {
+  const row_factors<S> factors(batch, key_count, shape, policies);
+  // Where threads would wait for the last ones, fewer queries share: each row's bits are its own.
+  const Index rows_of_heads = batch.count() * shape.heads * batch.longest();
+  const Index together = threads() == 1 ? queries_together
+                                        : std::clamp<Index>(rows_of_heads / (8 * threads()) / query_block * query_block,
+                                                            query_block, queries_together);
+  const Index most = std::min(together, whole_strips(batch.longest())), key = padded<S>(shape.key_width);
+  const Index size = most * (key + padded<S>(shape.head_width)) + room_size;
+  const scratch<S> rooms(threads() * size);
+
+  const auto run = [&]<int Rows>(std::integral_constant<int, Rows>, Index s, Index head, index_range rows, S* room) {
+    using queries = attend_forward_queries<S, Rows, Policies>;
+    typename queries::row state[Rows == 1 ? 1 : queries_together];
+    const Index row = batch.first(s) + rows.first, key_head = policies.heads.key_head(head, shape);
+    queries mine{.policies = policies,
+                 .shape = shape,
+                 .head = head,
+                 .first = {batch.start(s) + rows.first, key_count(s), s},
+                 .q = q.rows(row, rows.size()).cols(head * shape.key_width, shape.key_width),
+                 .factor = factors.folded.data() + row,
+                 .strip = room + room_size,
+                 .sum = room + room_size + most * key,
+                 .state = state};
+    mine.begin();
+    for (Index k0 = 0; k0 < key_count(s); k0 += key_block) {
+      const index_range block{k0, std::min(k0 + key_block, key_count(s))};
+      if (mine.sees(block)) mine.take(block, keys(s, key_head, block, room));
+    }
+    mine.finish(out.rows(row, rows.size()).cols(head * shape.head_width, shape.head_width),
+                kept.data() ? kept.row(row) + head : nullptr, kept.stride());
+  };
+  const Index blocks = (batch.longest() + together - 1) / together;
+  parallel_for(batch.count() * shape.heads * blocks, [&](Index task) {
+    const Index b = blocks - 1 - task % blocks, head = task / blocks % shape.heads, s = task / blocks / shape.heads;
+    const index_range rows{b * together, std::min((b + 1) * together, batch.length(s))};
+    S* mine = rooms.data() + thread_number() * size;
+    if (rows.size() == 1)
+      run(std::integral_constant<int, 1>(), s, head, rows, mine);
+    else if (!rows.empty())
+      run(std::integral_constant<int, strip_rows>(), s, head, rows, mine);
+  });
+}
 
 /// out = softmax(formula(scale q kᵀ)) v for the keys each query sees, head by head, without ever holding the scores: blocks
 /// of keys stream by, each row keeps its largest score and its sum (or what its weights policy keeps).
@@ -111,37 +158,8 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
   check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads);
   require(cache.count() == batch.count(), "attend_forward: ", batch.count(), " sequences of queries but ",
           cache.count(), " of keys; needs as many");
-  const row_factors<S> factors(
-      batch, [&](Index s) { return cache.length(s); }, shape, policies);
-  const auto run = [&]<int Rows>(std::integral_constant<int, Rows>, Index s, Index head, index_range rows, S* room) {
-    const Index row = batch.first(s) + rows.first;
-    attend_forward_block<S, Rows, Policies> block{
-        .policies = policies,
-        .shape = shape,
-        .head = head,
-        .panels = cache.panels(s, policies.heads.key_head(head, shape)),
-        .values = cache.values(s, policies.heads.key_head(head, shape)),
-        .first = {batch.start(s) + rows.first, cache.length(s), s},
-        .q = q.rows(row, rows.size()).cols(head * shape.key_width, shape.key_width),
-        .factor = factors.folded.data() + row,
-        .strip = room,
-        .sum = room + query_block * padded<S>(shape.key_width)};
-    block.run(out.rows(row, rows.size()).cols(head * shape.head_width, shape.head_width),
-              kept.data() ? kept.row(row) + head : nullptr, kept.stride());
-  };
-
-  const Index room = attend_forward_block<S, strip_rows, Policies>::scratch_size(shape);
-  const scratch<S> rooms(threads() * room);
-  const Index blocks = (batch.longest() + query_block - 1) / query_block;
-  parallel_for(batch.count() * shape.heads * blocks, [&](Index task) {
-    const Index b = blocks - 1 - task % blocks, head = task / blocks % shape.heads, s = task / blocks / shape.heads;
-    const index_range rows{b * query_block, std::min((b + 1) * query_block, batch.length(s))};
-    S* mine = rooms.data() + thread_number() * room;
-    if (rows.size() == 1)
-      run(std::integral_constant<int, 1>(), s, head, rows, mine);
-    else if (!rows.empty())
-      run(std::integral_constant<int, strip_rows>(), s, head, rows, mine);
-  });
+  attend_forward_to(out, kept, q, batch, [&](Index s) { return cache.length(s); }, shape, policies, 0,
+                    [&](Index s, Index head, index_range keys, S*) { return cache.block(s, head, head, keys.first); });
 }
 
 /// The same for whole sequences, whose keys and values are rows beside the queries.
@@ -153,7 +171,20 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k,
                     const sequences& batch, const sequences& key_batch, head_shape shape, const Policies& policies) {
   check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads);
   check_keys<S>("attend_forward", k, v, key_batch, shape);
-  attend_forward(out, kept, q, key_value_cache<S>(k, v, key_batch, shape), batch, shape, policies);
+  if constexpr (separate_heads<decltype(policies.heads)>) {
+    const Index values_at = key_block * padded<S>(shape.key_width), stride = padded<S>(shape.head_width);
+    attend_forward_to(out, kept, q, batch, [&](Index s) { return key_batch.length(s); }, shape, policies,
+                      key_block * (padded<S>(shape.key_width) + stride),
+                      [&](Index s, Index head, index_range keys, S* room) -> key_value_block<S> {
+                        const auto of = [&](const_view<S> m, Index width) {
+                          return m.rows(key_batch.first(s) + keys.first, keys.size()).cols(head * width, width);
+                        };
+                        pack_key_panels<S>(room, of(k, shape.key_width));
+                        return {room, room + values_at, copy_padded<S>(room + values_at, stride, of(v, shape.head_width))};
+                      });
+  } else {
+    attend_forward(out, kept, q, key_value_cache<S>(k, v, key_batch, shape), batch, shape, policies);
+  }
 }
 
 }  // namespace formwork

@@ -33,6 +33,8 @@ inline constexpr Index query_block = 64;
 inline constexpr int strip_rows = 8;
 static_assert(strip_rows % tile_rows == 0 && query_block % strip_rows == 0);
 
+inline Index whole_strips(Index rows) { return (rows + strip_rows - 1) / strip_rows * strip_rows; }
+
 /// sum (Rows × Packs packs) = factor sum + a b, each element one chain; without factors the chains start from `sum`.
 /// a(i, k) is a[i * A_row + k * A_step].
 template <real S, int Rows, int Packs, Index A_row, Index A_step>

@@ -5,6 +5,10 @@
 #include <formwork/kernel/panel.hpp>
 #include <formwork/kernel/tile.hpp>
 
+#if __has_include(<unistd.h>)
+#include <unistd.h>
+#endif
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -148,17 +152,29 @@ struct product_part {
 
 /// Blocks of several products of one a, on one thread.
 ///
-/// Rows of a are packed in blocks of about 400 KB for the second-level cache, once for all products; then strips of three
-/// packs of columns are packed in panels and multiplied with the whole block. Few rows read b in place; few columns read a in
-/// place. What the next panel and the epilogue will read is fetched while a tile is multiplied: their rows are too far apart
-/// for the machine to guess.
+/// Rows of a are packed in blocks of half the second-level cache, once for all products; then strips of three packs of columns
+/// are packed in panels and multiplied with the whole block. Few rows read b in place; few columns read a in place. What the
+/// next panel and the epilogue will read is fetched while a tile is multiplied: their rows are too far apart for the machine to
+/// guess.
 template <class S>
 class block_product {
  public:
   static constexpr Index width = tile_cols<S>;
-  static constexpr Index block_depth = 384, block_rows = 1024 / sizeof(S);
+  static constexpr Index block_depth = 512;
   static constexpr Index rows_in_place = tile_rows * tile_rows, cols_in_place = 6 * width;
-  static constexpr Index room = block_depth * width + block_rows * block_depth;
+
+  /// Half of a core's second-level cache, from 384 KB to 1 MB.
+  static Index block_rows() {
+    static const Index rows = [] {
+      long cache = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+      cache = ::sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+      return std::clamp<Index>(cache / 2, 384 << 10, 1 << 20) / (block_depth * Index(sizeof(S))) / tile_rows * tile_rows;
+    }();
+    return rows;
+  }
+  static Index room() { return block_depth * (width + block_rows()); }
 
   block_product(operands form, view<const S> a, start how, S* memory)
       : form_(form), a_(a), how_(how), panel_(memory), packed_(panel_ + block_depth * width) {}
@@ -171,7 +187,7 @@ class block_product {
     const bool few_rows = m <= rows_in_place && form_ != operands::nt;
     const bool pack_a = tn || (cols > cols_in_place && m >= tile_rows);
     last_ = depth;
-    in_stretches(m, block_rows, tile_rows, [&](stretch rows) {
+    in_stretches(m, block_rows(), tile_rows, [&](stretch rows) {
       in_stretches(depth, block_depth, 16, [&](stretch k) {
         rows_of_a a = {a_.row(tn ? 0 : rows.first) + k.first, a_.stride(), 1, tile_rows * a_.stride()};
         if (pack_a) a = pack(rows, k);

@@ -31,6 +31,21 @@ bool copy_padded(S* to, Index stride, const_view<S> from) {
   return sum(probe) == S(0);
 }
 
+/// Rows of keys as the panels of the score tile: panel p holds keys p tile_cols ..., element [d][key].
+template <class S>
+void pack_key_panels(S* panels, const_view<S> keys) {
+  for (Index i = 0; i < keys.rows(); i += tile_cols<S>)
+    pack_panel_transposed<S>(panels + i * keys.cols(), tile_cols<S>, keys.rows(i, std::min(tile_cols<S>, keys.rows() - i)));
+}
+
+/// At most key_block keys and values of one head, as the tiles read them.
+template <real S>
+struct key_value_block {
+  const S* panels;  ///< see pack_key_panels
+  const S* values;  ///< rows of padded numbers, zero past the head width
+  bool finite;      ///< whether all values are
+};
+
 /// The values of one head of one sequence, as the tiles read them.
 template <real S>
 struct cached_values {
@@ -115,6 +130,12 @@ class key_value_cache {
   const S* panels(Index sequence, Index key_head) const { return numbers_.data() + keys_at(sequence, key_head); }
   cached_values<S> values(Index sequence, Index value_head) const {
     return {numbers_.data() + values_at(sequence, value_head), value_stride(), finite_.data() + flag(sequence, value_head)};
+  }
+  /// The key_block that begins at key `first`.
+  key_value_block<S> block(Index sequence, Index key_head, Index value_head, Index first) const {
+    const cached_values<S> all = values(sequence, value_head);
+    return {panels(sequence, key_head) + first * shape_.key_width, all.rows + first * all.stride,
+            all.finite[first / key_block] != 0};
   }
 
  private:

@@ -152,7 +152,7 @@ class product_run {
     if (team > 1) {
       // Whole blocks of rows where there are plenty: b is packed once for each of them anyway, and a thread that falls behind
       // takes fewer.
-      down = (rows_ + block::block_rows - 1) / block::block_rows;
+      down = (rows_ + block::block_rows() - 1) / block::block_rows();
       if (triangle()) {
         down = std::min(2 * team, tiles);
       } else if (again_.count * down < 2 * team) {
@@ -165,7 +165,8 @@ class product_run {
       }
     }
     const Index each = down * across, units = again_.count * each;
-    constexpr Index line = alignment / sizeof(S), room = (block::room + line - 1) / line * line;
+    constexpr Index line = alignment / sizeof(S);
+    const Index room = (block::room() + line - 1) / line * line;
     const bool needs_room = rows_ > 1;
     const scratch<S> rooms(needs_room ? (team > 1 ? threads() : 1) * room : 0);
     const auto run_unit = [&](Index u, Index owner) {
