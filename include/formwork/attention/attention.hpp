@@ -27,7 +27,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 ///   attention<float, causal, rope<>, softcap>
 ///
-///   q, k, v = x Q, x K, x V -> turned -> scores q · k scale -> score formula, bias -> mask -> weights -> values -> output
+///   q, k, v = x Q, x K, x V -> scaled, turned -> scores q · k scale -> score formula, bias -> mask -> weights -> values -> output
 ///
 /// Shapes    x, y (tokens × width); Q (width × query_heads · key_width), K (width × key_heads · key_width), V (width ×
 ///           value_heads · head_width), O (output_heads · head_width × width). How many heads of each kind there are is the
@@ -84,6 +84,9 @@ struct attention : projections<S> {
     heads_type heads = make_policy<heads_type>(b, given...);
     attention m{base::make(b, heads.shape(b.sizes))};
     fill_slots(m, given...);
+    builder for_queries = b;
+    for_queries.sizes.heads = m.shape.query_heads;
+    m.scale = make_policy<scale_type>(for_queries, given...);
     m.position = make_policy<position_type>(b, given...);
     m.score = make_policy<score_type>(b, given...);
     m.heads = std::move(heads);
@@ -96,14 +99,14 @@ struct attention : projections<S> {
     matrix<S> qkv = project(x, "attention"), kept(x.rows(), shape.heads);
     auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
     const auto turn = tables.of(position, shape.key_width, batch.longest(), batch.declared());
+    const auto values = score_values<S>::make(x.tape(), scale, score, position, shape,
+                                              distances_met<mask_type>(batch.positions(), batch.longest()));
+    auto scaled = scaled_by(values, qkv);
     turn_both(turn, qkv, shape, batch, direction::forward);
-    const auto values =
-        score_values<S>::make(x.tape(), score, position, shape, distances_met<mask_type>(batch.positions(), batch.longest()));
     recorded from(*this, values);
     attend_forward<S>(y.write(), kept, q(qkv, shape), k(qkv, shape), v(qkv, shape), batch, batch, shape, from.policies);
-    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turn, from = std::move(from)](matrix<S>& dy) {
-      from.backward(x, y, qkv, kept, turn, dy);
-    };
+    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turn, scaled = std::move(scaled),
+                     from = std::move(from)](matrix<S>& dy) { from.backward(x, y, qkv, kept, turn, scaled, dy); };
     const base& layer = *this;  // g++ 12 fails to capture `this` in a generic lambda
     return output(with_parameters(
         heads, [&](const auto&... mixing) { return layer.record_from(x, y, std::move(backward), values, mixing...); }));
@@ -127,6 +130,7 @@ struct attention : projections<S> {
       }
     matrix<S> qkv = project(x, "attention");
     auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
+    scaled_by(seen.values, qkv);
     if constexpr (rotates<position_type, S>) seen.unturned.append(k(qkv, shape), batch);
     turn_both(seen.turn, qkv, shape, batch, direction::forward);
     seen.cache.append(k(qkv, shape), v(qkv, shape), batch);
@@ -141,7 +145,7 @@ struct attention : projections<S> {
       st.unturned = unturned_keys<S>(room.sequences, room.capacity, shape.key_heads * shape.key_width);
     tape<S> quiet{recording::off};
     st.values = kept_score_values<S>(
-        score_values<S>::make(quiet, score, position, shape, distances_met<mask_type>(room.capacity, room.capacity)));
+        score_values<S>::make(quiet, scale, score, position, shape, distances_met<mask_type>(room.capacity, room.capacity)));
     return st;
   }
 
@@ -168,8 +172,8 @@ struct attention : projections<S> {
   }
   template <class M>
   static auto fields(M& m) {
-    return std::tuple_cat(base::fields(m), policy_field("position", m.position), policy_field("score", m.score),
-                          policy_field("heads", m.heads));
+    return std::tuple_cat(base::fields(m), policy_field("position", m.position), policy_field("scale", m.scale),
+                          policy_field("score", m.score), policy_field("heads", m.heads));
   }
 
  private:
@@ -177,7 +181,11 @@ struct attention : projections<S> {
     return with_parameters(heads, [](const auto&... mixing) { return std::tuple(gradient_of(mixing)...); });
   }
   auto chosen(const auto& values) const {
-    return attend_policies{mask, scale, scores_in_kernel<S>(score, position, values), weights, in_kernel(heads)};
+    return attend_policies{mask, scale_in_kernel(scale), scores_in_kernel<S>(score, position, values), weights, in_kernel(heads)};
+  }
+
+  auto scaled_by(const auto& values, matrix<S>& qkv) const {
+    return scaled_heads<scale_type, S>(q(qkv, shape), k(qkv, shape), shape, formwork::seen(values.factors));
   }
 
   static void turn_both(const turns<position_type, S>& turn, matrix<S>& qkv, const head_shape& h, const sequences& batch,
@@ -196,7 +204,7 @@ struct attention : projections<S> {
         : base::recorded(a), mixing(a.mixing_gradients()), values(v), policies(a.chosen(v)) {}
 
     void backward(const var<S>& x, const var<S>& y, const matrix<S>& qkv, const matrix<S>& kept,
-                  const turns<position_type, S>& turn, const matrix<S>& dy) const {
+                  const turns<position_type, S>& turn, const scaled_heads<scale_type, S>& scaled, const matrix<S>& dy) const {
       const head_shape& h = this->shape;
       matrix<S> d(qkv.rows(), qkv.cols());
       auto learned = values.wanted();
@@ -213,6 +221,7 @@ struct attention : projections<S> {
         std::get<1>(mixing).add(std::move(dweights));
       }
       values.add(std::move(learned));
+      scaled.backward(q(d, h), k(d, h), q(qkv, h), k(qkv, h), h, values.factors);
       turn_both(turn, d, h, x.batch(), direction::backward);
       base::recorded::backward(x, d);
     }
