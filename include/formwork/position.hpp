@@ -7,11 +7,9 @@
 ///   alibi         scores fall with the distance; given to attention
 ///   kerple        scores fall with the distance as each head learns; given to attention
 ///   t5            a learned number for each bucket of distances is added to scores; given to attention
-///   map_distances   what a bias of one's own that learns is made of
 ///   sinusoidal    sines and cosines are added to the tokens' vectors; given to the model
 ///   learned       rows of a learned table are added; given to the model
 #include <formwork/position/alibi.hpp>
-#include <formwork/position/distances.hpp>
 #include <formwork/position/frequencies.hpp>
 #include <formwork/position/kerple.hpp>
 #include <formwork/position/learned.hpp>

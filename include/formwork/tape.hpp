@@ -8,10 +8,12 @@
 ///   ops         add, multiply, map with a user's formula, product, concat, split, lookup, sums
 ///   assign      another value for every slot of its type in a made module
 ///   checkpoint  keep the input, recompute the rest
+///   distances   tables by distance: of a formula, of a learned table's rows; what biases that learn are made of
 ///   fields      the members of a module, listed once; walks over its parameters
 ///   gradcheck   gradients against central differences
 #include <formwork/tape/assign.hpp>
 #include <formwork/tape/checkpoint.hpp>
+#include <formwork/tape/distances.hpp>
 #include <formwork/tape/fields.hpp>
 #include <formwork/tape/gradcheck.hpp>
 #include <formwork/tape/ops.hpp>

@@ -84,9 +84,13 @@ struct attention : projections<S> {
     heads_type heads = make_policy<heads_type>(b, given...);
     attention m{base::make(b, heads.shape(b.sizes))};
     fill_slots(m, given...);
-    builder for_queries = b;
-    for_queries.sizes.heads = m.shape.query_heads;
-    m.scale = make_policy<scale_type>(for_queries, given...);
+    const auto at_heads = [&](Index count) {
+      builder own = b;
+      own.sizes.heads = count;
+      return own;
+    };
+    m.scale = make_policy<scale_type>(at_heads(m.shape.query_heads), given...);
+    m.weights = make_policy<weights_type>(at_heads(m.shape.output_heads), given...);
     m.position = make_policy<position_type>(b, given...);
     m.score = make_policy<score_type>(b, given...);
     m.heads = std::move(heads);
@@ -99,7 +103,7 @@ struct attention : projections<S> {
     matrix<S> qkv = project(x, "attention"), kept(x.rows(), shape.heads);
     auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
     const auto turn = tables.of(position, shape.key_width, batch.longest(), batch.declared());
-    const auto values = score_values<S>::make(x.tape(), scale, score, position, shape,
+    const auto values = score_values<S>::make(x.tape(), scale, score, position, weights, shape,
                                               distances_met<mask_type>(batch.positions(), batch.longest()));
     auto scaled = scaled_by(values, qkv);
     turn_both(turn, qkv, shape, batch, direction::forward);
@@ -145,7 +149,7 @@ struct attention : projections<S> {
       st.unturned = unturned_keys<S>(room.sequences, room.capacity, shape.key_heads * shape.key_width);
     tape<S> quiet{recording::off};
     st.values = kept_score_values<S>(
-        score_values<S>::make(quiet, scale, score, position, shape, distances_met<mask_type>(room.capacity, room.capacity)));
+        score_values<S>::make(quiet, scale, score, position, weights, shape, distances_met<mask_type>(room.capacity, room.capacity)));
     return st;
   }
 
@@ -173,7 +177,7 @@ struct attention : projections<S> {
   template <class M>
   static auto fields(M& m) {
     return std::tuple_cat(base::fields(m), policy_field("position", m.position), policy_field("scale", m.scale),
-                          policy_field("score", m.score), policy_field("heads", m.heads));
+                          policy_field("score", m.score), policy_field("weights", m.weights), policy_field("heads", m.heads));
   }
 
  private:
@@ -181,7 +185,8 @@ struct attention : projections<S> {
     return with_parameters(heads, [](const auto&... mixing) { return std::tuple(gradient_of(mixing)...); });
   }
   auto chosen(const auto& values) const {
-    return attend_policies{mask, scale_in_kernel(scale), scores_in_kernel<S>(score, position, values), weights, in_kernel(heads)};
+    return attend_policies{mask, scale_in_kernel(scale), scores_in_kernel<S>(score, position, values), weights_in_kernel<S>(weights, values),
+                           in_kernel(heads)};
   }
 
   auto scaled_by(const auto& values, matrix<S>& qkv) const {

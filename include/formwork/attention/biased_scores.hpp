@@ -2,6 +2,7 @@
 #pragma once
 #include <formwork/contract/position.hpp>
 #include <formwork/contract/score.hpp>
+#include <formwork/contract/weights.hpp>
 
 #include <type_traits>
 
@@ -54,6 +55,12 @@ struct distance_biased_scores {
   T operator()(T value, score_site<T> at) const {
     return at_head(at.head, at.heads)(value, at);
   }
+};
+
+/// Weights that are multiplied by a factor of their distance.
+template <real S, weights_policy Base>
+struct distance_weighed : Base {
+  by_distance<S> factors;
 };
 
 /// What the kernel takes for a formula and a position.

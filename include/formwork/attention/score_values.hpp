@@ -12,42 +12,44 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// What scale, score and position have to give besides themselves: factors and numbers of each head and tables by distance,
+/// What scale, score, position and weights have to give besides themselves: factors and numbers of each head and tables by distance,
 /// made on the tape, so that their gradients go back to whatever they were made from. Empty where there are none.
 template <real S>
 struct score_values {
   var<S> factors = {};  ///< of the scale, (1 × query heads)
-  var<S> numbers = {}, biases = {};
+  var<S> numbers = {}, biases = {}, weight_factors = {};
   Index first = 0;  ///< the distance of the tables' first column
 
   /// For queries and keys of these distances.
-  template <class Scale, class Score, class Position>
-  static score_values make(tape<S>& t, const Scale& scale, const Score& score, const Position& position, const head_shape& h,
-                           index_range distances) {
+  template <class Scale, class Score, class Position, class Weights>
+  static score_values make(tape<S>& t, const Scale& scale, const Score& score, const Position& position, const Weights& weights,
+                           const head_shape& h, index_range distances) {
     score_values r{.first = distances.first};
     if constexpr (learns_factors<Scale, S>) r.factors = scale.factors(t);
     if constexpr (learns_numbers<Score, S>) r.numbers = score.numbers(t, h.heads);
     if constexpr (biases_distances<Position, S>) r.biases = position.distance_biases(t, h.heads, distances);
+    if constexpr (learns_weights<Weights, S>) r.weight_factors = weights.distance_factors(t, h.output_heads, distances);
     return r;
   }
 
   /// Room for the gradients that a backward writes.
   struct gradients {
-    matrix<S> numbers, biases;
-    operator score_gradients<S>() { return {.numbers = numbers.all(), .biases = biases.all()}; }
+    matrix<S> numbers, biases, factors;
+    operator score_gradients<S>() { return {numbers, biases, factors}; }
   };
   gradients wanted() const {
     const auto room = [](const var<S>& x) { return x && x.tracked() ? matrix<S>(x.rows(), x.cols()) : matrix<S>(); };
-    return {room(numbers), room(biases)};
+    return {room(numbers), room(biases), room(weight_factors)};
   }
   void add(gradients&& d) const {
     if (numbers) gradient_of(numbers).add(std::move(d.numbers));
     if (biases) gradient_of(biases).add(std::move(d.biases));
+    if (weight_factors) gradient_of(weight_factors).add(std::move(d.factors));
   }
 
   friend bool is_tracked(const score_values& v) {
     const auto learns = [](const var<S>& x) { return x && x.tracked(); };
-    return learns(v.factors) || learns(v.numbers) || learns(v.biases);
+    return learns(v.factors) || learns(v.numbers) || learns(v.biases) || learns(v.weight_factors);
   }
 };
 
@@ -63,14 +65,15 @@ view<const S> seen(const matrix<S>& x) {
 /// The same without a tape, for a state.
 template <real S>
 struct kept_score_values {
-  matrix<S> factors = {}, numbers = {}, biases = {};
+  matrix<S> factors = {}, numbers = {}, biases = {}, weight_factors = {};
   Index first = 0;
 
   kept_score_values() = default;
   explicit kept_score_values(const score_values<S>& v) : first(v.first) {
-    if (v.factors) factors = matrix<S>(v.factors.value());
-    if (v.numbers) numbers = matrix<S>(v.numbers.value());
-    if (v.biases) biases = matrix<S>(v.biases.value());
+    const auto keep = [](matrix<S>& to, const var<S>& from) {
+      if (from) to = matrix<S>(from.value());
+    };
+    keep(factors, v.factors), keep(numbers, v.numbers), keep(biases, v.biases), keep(weight_factors, v.weight_factors);
   }
 };
 
@@ -133,6 +136,16 @@ auto scores_in_kernel(const Score& score, const Position& position, view<const S
 template <real S, class Score, class Position>
 auto scores_in_kernel(const Score& score, const Position& position, const auto& values) {
   return scores_in_kernel<S>(score, position, seen(values.numbers), seen(values.biases), values.first);
+}
+
+/// The kernel's weights.
+template <real S, class Weights>
+auto weights_in_kernel(const Weights& weights, [[maybe_unused]] const auto& values) {
+  if constexpr (learns_weights<Weights, S>)
+    return distance_weighed<S, std::remove_cvref_t<decltype(weights.base)>>{weights.base,
+                                                                           {seen(values.weight_factors), values.first}};
+  else
+    return weights;
 }
 
 }  // namespace formwork

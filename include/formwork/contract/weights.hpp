@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <formwork/contract/module.hpp>
+#include <formwork/contract/mask.hpp>
 #include <formwork/core/pack.hpp>
 #include <formwork/core/slot.hpp>
 
 #include <concepts>
+#include <type_traits>
+#include <utility>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -56,5 +60,15 @@ concept weights_policy =
 /// Weights that are multiplied by a factor by distance, after what they sum to was taken: `factors` is a by_distance<S>.
 template <class W>
 inline constexpr bool has_factors = requires(const W& w) { w.factors; };
+
+/// A weights policy that multiplies the weights by a learned factor of their distance: a base, and
+///
+///   distance_factors(tape, heads, distances)   var (output heads × distances.size()), as a position's distance_biases
+template <class W, class S>
+concept learns_weights = policy<W> && std::same_as<typename W::plugs_into, slot::weights> &&
+                         requires(const W& w, tape<S>& t, index_range distances) {
+                           requires weights_policy<std::remove_cvref_t<decltype(w.base)>>;
+                           { w.distance_factors(t, Index{}, distances) } -> std::same_as<var<S>>;
+                         };
 
 }  // namespace formwork

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/contract/position.hpp>
-#include <formwork/position/distances.hpp>
+#include <formwork/tape/distances.hpp>
 #include <formwork/tape/fields.hpp>
 
 #include <utility>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/contract/position.hpp>
+#include <formwork/tape/distances.hpp>
 #include <formwork/tape/fields.hpp>
 #include <formwork/tape/tape.hpp>
 
@@ -60,26 +61,8 @@ struct t5 {
   }
 
   var<S> distance_biases(tape<S>& t, Index heads, index_range distances) const {
-    require(table.cols() == heads, "t5: the table is ", shape_text(table), "; needs a column for each of ", heads, " heads");
-    auto y = t.output(heads, distances.size(), share(sequences{heads}));
-    for (Index c = 0; c < distances.size(); ++c) {
-      const S* entry = table.value().row(bucket(-(distances.first + c)));
-      for (Index h = 0; h < heads; ++h) y.write()(h, c) = entry[h];
-    }
-    return record(
-        y,
-        [d = gradient_of(table), distances, by = t5{buckets, longest, sides}](matrix<S>& dy) {
-          matrix<double> sums(by.buckets, dy.rows(), 0.0);
-          for (Index c = 0; c < distances.size(); ++c) {
-            double* entry = sums.row(by.bucket(-(distances.first + c)));
-            for (Index h = 0; h < dy.rows(); ++h) entry[h] += static_cast<double>(dy(h, c));
-          }
-          d.add([&](view<S> g, start how) {
-            for (Index b = 0; b < g.rows(); ++b)
-              for (Index h = 0; h < g.cols(); ++h) g(b, h) = static_cast<S>(sums(b, h)) + (how == start::fresh ? S(0) : g(b, h));
-          });
-        },
-        table);
+    return lookup_distances(t, heads, distances, table,
+                            [by = t5{buckets, longest, sides}](Index distance) { return by.bucket(-distance); });
   }
 
   template <class M>

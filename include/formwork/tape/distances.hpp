@@ -65,4 +65,34 @@ var<S> map_distances(tape<S>& t, Index heads, index_range distances, Formula for
       parameter...);
 }
 
+/// Rows of a table by distance: y(h, c) = table(row_of(distances.first + c), h).
+///
+/// Shapes    y (heads × distances.size()), table (entries × heads).
+/// Numerics  the gradient of an entry is summed in double, its distances in order.
+/// Throws    argument_error for a table of other heads.
+template <real S, class RowOf>
+var<S> lookup_distances(tape<S>& t, Index heads, index_range distances, const parameter<S>& table, RowOf row_of) {
+  require(table.cols() == heads, "lookup_distances: the table is ", shape_text(table), "; needs a column for each of ", heads,
+          " heads");
+  auto y = t.output(heads, distances.size(), share(sequences{heads}));
+  for (Index c = 0; c < distances.size(); ++c) {
+    const S* entry = table.value().row(row_of(distances.first + c));
+    for (Index h = 0; h < heads; ++h) y.write()(h, c) = entry[h];
+  }
+  return record(
+      y,
+      [d = gradient_of(table), distances, row_of, entries = table.rows()](matrix<S>& dy) {
+        matrix<double> sums(entries, dy.rows(), 0.0);
+        for (Index c = 0; c < distances.size(); ++c) {
+          double* entry = sums.row(row_of(distances.first + c));
+          for (Index h = 0; h < dy.rows(); ++h) entry[h] += static_cast<double>(dy(h, c));
+        }
+        d.add([&](view<S> g, start how) {
+          for (Index e = 0; e < entries; ++e)
+            for (Index h = 0; h < g.cols(); ++h) g(e, h) = static_cast<S>(sums(e, h)) + (how == start::fresh ? S(0) : g(e, h));
+        });
+      },
+      table);
+}
+
 }  // namespace formwork
