@@ -32,14 +32,30 @@ auto forward(Index n, fw::head_shape shape, Policies chosen) {
   };
 }
 template <class Policies>
-auto backward(Index n, fw::head_shape shape, Policies chosen) {
+auto backward(Index n, fw::head_shape shape, Policies chosen, fw::score_gradients<float> learned = {}) {
   auto in = std::make_shared<inputs>(n, shape);
   fw::attend_forward<float>(in->out, in->kept, in->q, in->k, in->v, in->batch, in->batch, in->shape, chosen);
-  return [in, chosen] {
+  return [in, chosen, learned] {
+    constexpr auto fresh = fw::start::fresh;
     fw::attend_backward<float>(in->dq, in->dk, in->dv, in->dout, in->out, in->kept, in->q, in->k, in->v, in->batch,
-                               in->batch, in->shape, chosen);
+                               in->batch, in->shape, chosen, fresh, fresh, fresh, learned);
   };
 }
+
+/// a tanh(score / b), a and b learned.
+struct bent {
+  static constexpr std::array start = {30.0, 30.0};
+  template <class T>
+  T operator()(T score, fw::score_site<T> at) const {
+    return at.learned[0] * tanh(score / at.learned[1]);
+  }
+};
+/// What 8 heads learn of 2048 positions, and its gradients. The table is that of t5, kerple and the like.
+struct learned_numbers {
+  fw::matrix<float> numbers{8, 2, 30.0f}, table{8, 2047 + 64, 0.5f}, dnumbers = numbers, dtable = table;
+
+  fw::by_distance<float> by_distance() const { return {table, -2047}; }
+};
 
 /// Attention as one writes it with Eigen: all scores at once.
 template <class Mask>
@@ -165,16 +181,20 @@ void bench::rows() {
   const auto sloped = policies(fw::causal{}, fw::with_bias(fw::plain{}, fw::alibi{}));
   const auto capped = policies<fw::causal, fw::softcap>();
   // Each beside the rows of independent:8.
-  const auto three_rows = [=](const std::string& name, const auto& chosen) {
+  const auto three_rows = [=](const std::string& name, const auto& chosen, fw::score_gradients<float> learned = {}) {
     const std::string tail = "/causal/" + name + "/n:2048/d:64";
     bench::row("attend/forward" + tail, {.flops = 4 * flops(8, 64)}, [=] { return forward(2048, eight, chosen); });
-    bench::row("attend/backward" + tail, {.flops = 10 * flops(8, 64)}, [=] { return backward(2048, eight, chosen); });
+    bench::row("attend/backward" + tail, {.flops = 10 * flops(8, 64)}, [=] { return backward(2048, eight, chosen, learned); });
     bench::row("attend/forward_backward" + tail, {.flops = 14 * flops(8, 64)}, [=] {
-      return [there = forward(2048, eight, chosen), back = backward(2048, eight, chosen)]() mutable { there(), back(); };
+      return [there = forward(2048, eight, chosen), back = backward(2048, eight, chosen, learned)]() mutable { there(), back(); };
     });
   };
   three_rows("alibi:8", sloped);
   three_rows("softcap:8", capped);
+  static learned_numbers learned;
+  three_rows("t5:8", policies(fw::causal{}, fw::with_bias(fw::plain{}, learned.by_distance())), {.biases = learned.dtable});
+  three_rows("learned_tanh:8", policies(fw::causal{}, fw::formula_of_numbers<float, bent>{{}, learned.numbers}),
+             {.numbers = learned.dnumbers});
 
   for (const Index cached : {512, 4096, 65536}) {
     const fw::head_shape shape{12, 12, 64, 64};

@@ -5,10 +5,16 @@
 ///   rope          queries and keys are turned by their positions; given to attention
 ///   frequencies   rope's tables as values: geometric, interpolated, ntk_old, ntk_aware, ntk_fixed, ntk_mixed, dynamic
 ///   alibi         scores fall with the distance; given to attention
+///   kerple        scores fall with the distance as each head learns; given to attention
+///   t5            a learned number for each bucket of distances is added to scores; given to attention
+///   map_distances   what a bias of one's own that learns is made of
 ///   sinusoidal    sines and cosines are added to the tokens' vectors; given to the model
 ///   learned       rows of a learned table are added; given to the model
 #include <formwork/position/alibi.hpp>
+#include <formwork/position/distances.hpp>
 #include <formwork/position/frequencies.hpp>
+#include <formwork/position/kerple.hpp>
 #include <formwork/position/learned.hpp>
 #include <formwork/position/rope.hpp>
 #include <formwork/position/sinusoidal.hpp>
+#include <formwork/position/t5.hpp>

@@ -149,4 +149,21 @@ void position_laws(const Position& position, Index key_width) {
   }
 }
 
+/// A table by distance: a number depends on its head and distance, not on the range asked for.
+template <class S, class Position>
+void distances_do_not_depend_on_the_range(const Position& position, Index heads) {
+  fw::tape<S> quiet{fw::recording::off};
+  constexpr Index far = 3000;
+  const auto all = position.distance_biases(quiet, heads, {-far, far + 1});
+  for (const fw::index_range part : {fw::index_range{-far, 1}, fw::index_range{-17, 3}, fw::index_range{0, 5}, fw::index_range{-1001, 1999}}) {
+    const auto some = position.distance_biases(quiet, heads, part);
+    for (Index h = 0; h < heads; ++h)
+      for (Index c = 0; c < part.size(); ++c) {
+        CAPTURE(h, part.first + c);
+        REQUIRE(std::isfinite(some.value()(h, c)));
+        REQUIRE(some.value()(h, c) == all.value()(h, part.first + c + far));
+      }
+  }
+}
+
 }  // namespace laws

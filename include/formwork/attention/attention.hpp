@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include <formwork/attention/biased_scores.hpp>
 #include <formwork/attention/projections.hpp>
+#include <formwork/attention/score_values.hpp>
 #include <formwork/attention/turning.hpp>
 #include <formwork/contract/heads.hpp>
 #include <formwork/contract/mask.hpp>
@@ -27,7 +27,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 ///   attention<float, causal, rope<>, softcap>
 ///
-///   q, k, v = x Q, x K, x V -> turned -> scores q · k scale -> score formula, bias -> mask -> weights -> values -> output
+///   q, k, v = x Q, x K, x V -> scaled, turned -> scores q · k scale -> score formula, bias -> mask -> weights -> values -> output
 ///
 /// Shapes    x, y (tokens × width); Q (width × query_heads · key_width), K (width × key_heads · key_width), V (width ×
 ///           value_heads · head_width), O (output_heads · head_width × width). How many heads of each kind there are is the
@@ -68,6 +68,7 @@ struct attention : projections<S> {
     turns<position_type, S> turn;  ///< by the table of every position up to the capacity
     unturned_keys<S> unturned;     ///< empty where nothing turns
     Index length = 0;              ///< declared
+    kept_score_values<S> values = {};  ///< as they were when the state was made
   };
 
   mask_type mask = {};
@@ -83,6 +84,11 @@ struct attention : projections<S> {
     heads_type heads = make_policy<heads_type>(b, given...);
     attention m{base::make(b, heads.shape(b.sizes))};
     fill_slots(m, given...);
+    builder for_queries = b;
+    for_queries.sizes.heads = m.shape.query_heads;
+    m.scale = make_policy<scale_type>(for_queries, given...);
+    m.position = make_policy<position_type>(b, given...);
+    m.score = make_policy<score_type>(b, given...);
     m.heads = std::move(heads);
     return m;
   }
@@ -93,14 +99,17 @@ struct attention : projections<S> {
     matrix<S> qkv = project(x, "attention"), kept(x.rows(), shape.heads);
     auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
     const auto turn = tables.of(position, shape.key_width, batch.longest(), batch.declared());
+    const auto values = score_values<S>::make(x.tape(), scale, score, position, shape,
+                                              distances_met<mask_type>(batch.positions(), batch.longest()));
+    auto scaled = scaled_by(values, qkv);
     turn_both(turn, qkv, shape, batch, direction::forward);
-    attend_forward<S>(y.write(), kept, q(qkv, shape), k(qkv, shape), v(qkv, shape), batch, batch, shape, chosen());
-    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turn, from = recorded(*this)](matrix<S>& dy) {
-      from.backward(x, y, qkv, kept, turn, dy);
-    };
+    recorded from(*this, values);
+    attend_forward<S>(y.write(), kept, q(qkv, shape), k(qkv, shape), v(qkv, shape), batch, batch, shape, from.policies);
+    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turn, scaled = std::move(scaled),
+                     from = std::move(from)](matrix<S>& dy) { from.backward(x, y, qkv, kept, turn, scaled, dy); };
     const base& layer = *this;  // g++ 12 fails to capture `this` in a generic lambda
     return output(with_parameters(
-        heads, [&](const auto&... mixing) { return layer.record_from(x, y, std::move(backward), mixing...); }));
+        heads, [&](const auto&... mixing) { return layer.record_from(x, y, std::move(backward), values, mixing...); }));
   }
 
   /// The incremental form: x holds the next tokens of each sequence; the state remembers them.
@@ -121,10 +130,11 @@ struct attention : projections<S> {
       }
     matrix<S> qkv = project(x, "attention");
     auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
+    scaled_by(seen.values, qkv);
     if constexpr (rotates<position_type, S>) seen.unturned.append(k(qkv, shape), batch);
     turn_both(seen.turn, qkv, shape, batch, direction::forward);
     seen.cache.append(k(qkv, shape), v(qkv, shape), batch);
-    attend_forward<S>(y.write(), {}, q(qkv, shape), seen.cache, batch, shape, chosen());
+    attend_forward<S>(y.write(), {}, q(qkv, shape), seen.cache, batch, shape, chosen(seen.values));
     return output(y);
   }
 
@@ -133,6 +143,9 @@ struct attention : projections<S> {
              tables.of(position, shape.key_width, room.capacity, room.length), {}, room.length};
     if constexpr (rotates<position_type, S>)
       st.unturned = unturned_keys<S>(room.sequences, room.capacity, shape.key_heads * shape.key_width);
+    tape<S> quiet{recording::off};
+    st.values = kept_score_values<S>(
+        score_values<S>::make(quiet, scale, score, position, shape, distances_met<mask_type>(room.capacity, room.capacity)));
     return st;
   }
 
@@ -159,14 +172,21 @@ struct attention : projections<S> {
   }
   template <class M>
   static auto fields(M& m) {
-    return std::tuple_cat(base::fields(m), policy_field("heads", m.heads));
+    return std::tuple_cat(base::fields(m), policy_field("position", m.position), policy_field("scale", m.scale),
+                          policy_field("score", m.score), policy_field("heads", m.heads));
   }
 
  private:
   auto mixing_gradients() const {
     return with_parameters(heads, [](const auto&... mixing) { return std::tuple(gradient_of(mixing)...); });
   }
-  auto chosen() const { return attend_policies{mask, scale, with_bias(score, position), weights, in_kernel(heads)}; }
+  auto chosen(const auto& values) const {
+    return attend_policies{mask, scale_in_kernel(scale), scores_in_kernel<S>(score, position, values), weights, in_kernel(heads)};
+  }
+
+  auto scaled_by(const auto& values, matrix<S>& qkv) const {
+    return scaled_heads<scale_type, S>(q(qkv, shape), k(qkv, shape), shape, formwork::seen(values.factors));
+  }
 
   static void turn_both(const turns<position_type, S>& turn, matrix<S>& qkv, const head_shape& h, const sequences& batch,
                         direction way) {
@@ -177,17 +197,20 @@ struct attention : projections<S> {
   /// What a recording remembers of this layer: it may move before the backward pass.
   struct recorded : base::recorded {
     decltype(std::declval<const attention&>().mixing_gradients()) mixing;
-    decltype(std::declval<const attention&>().chosen()) policies;
+    score_values<S> values;
+    decltype(std::declval<const attention&>().chosen(std::declval<const score_values<S>&>())) policies;
 
-    explicit recorded(const attention& a) : base::recorded(a), mixing(a.mixing_gradients()), policies(a.chosen()) {}
+    recorded(const attention& a, const score_values<S>& v)
+        : base::recorded(a), mixing(a.mixing_gradients()), values(v), policies(a.chosen(v)) {}
 
     void backward(const var<S>& x, const var<S>& y, const matrix<S>& qkv, const matrix<S>& kept,
-                  const turns<position_type, S>& turn, const matrix<S>& dy) const {
+                  const turns<position_type, S>& turn, const scaled_heads<scale_type, S>& scaled, const matrix<S>& dy) const {
       const head_shape& h = this->shape;
       matrix<S> d(qkv.rows(), qkv.cols());
+      auto learned = values.wanted();
       const auto run = [&](const auto&... heads_gradient) {
         attend_backward<S>(q(d, h), k(d, h), v(d, h), heads_gradient..., dy, y.value(), kept, q(qkv, h), k(qkv, h), v(qkv, h),
-                           x.batch(), x.batch(), h, policies);
+                           x.batch(), x.batch(), h, policies, start::fresh, start::fresh, start::fresh, learned);
       };
       if constexpr (separate_heads<heads_type>) {
         run();
@@ -197,6 +220,8 @@ struct attention : projections<S> {
         std::get<0>(mixing).add(std::move(dscores));
         std::get<1>(mixing).add(std::move(dweights));
       }
+      values.add(std::move(learned));
+      scaled.backward(q(d, h), k(d, h), q(qkv, h), k(qkv, h), h, values.factors);
       turn_both(turn, d, h, x.batch(), direction::backward);
       base::recorded::backward(x, d);
     }

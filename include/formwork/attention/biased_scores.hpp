@@ -3,12 +3,15 @@
 #include <formwork/contract/position.hpp>
 #include <formwork/contract/score.hpp>
 
+#include <type_traits>
+
 namespace formwork::inline FORMWORK_ABI {
 
 /// A score formula with a position's bias added: one formula for the kernel.
 template <class Score, class Position>
 struct biased_scores {
   using plugs_into = slot::score;
+  static constexpr int learned = numbers_learned<Score>;
 
   Score score;
   Position position;
@@ -24,13 +27,46 @@ struct biased_scores {
   }
 };
 
-/// What the kernel takes for the two policies.
+/// A score formula with a bias by distance added.
+template <real S, class Score>
+struct distance_biased_scores {
+  using plugs_into = slot::score;
+  static constexpr int learned = numbers_learned<Score>;
+
+  Score score;
+  by_distance<S> biases;
+
+  template <class Formula>
+  struct of_head {
+    Formula formula;
+    const S* biases;  ///< of distance d at [d]
+
+    template <class T>
+    T operator()(T value, score_site<T> at) const {
+      return formula(value, at) + constant_lanes<T>(biases + at.key - at.position);
+    }
+  };
+  auto at_head(Index head, Index heads) const {
+    const auto& formula = formwork::at_head(score, head, heads);
+    return of_head<std::remove_cvref_t<decltype(formula)>>{formula, biases.of(head)};
+  }
+  template <class T>
+  T operator()(T value, score_site<T> at) const {
+    return at_head(at.head, at.heads)(value, at);
+  }
+};
+
+/// What the kernel takes for a formula and a position.
 template <score_policy Score, position_policy Position>
 auto with_bias(const Score& score, const Position& position) {
   if constexpr (biased_position<Position>)
     return biased_scores<Score, Position>{score, position};
   else
     return score;
+}
+template <real S, score_policy Score>
+auto with_bias(const Score& score, by_distance<S> biases) {
+  return distance_biased_scores<S, Score>{score, biases};
 }
 
 }  // namespace formwork

@@ -69,6 +69,20 @@ template <class P>
 concept biased_position = biases_score<P, pack<float>> && biases_score<P, pack<double>> && biases_score<P, dual<pack<float>>> &&
                           biases_score<P, dual<pack<double>>>;
 
+/// Adds to every score a number for the distance key - query, learned or not:
+///
+///   p.distance_biases(tape, heads, distances)     var (heads × distances.size()), an op on the tape; column c is for the
+///                                                 distance distances.first + c
+///
+/// Laws      a number depends on its head and distance, not on the range asked for; gradcheck (tests/laws/position_laws.hpp).
+template <class P, class S>
+concept biases_distances = requires(const P& p, tape<S>& t, index_range distances) {
+  { p.distance_biases(t, Index{}, distances) } -> std::same_as<var<S>>;
+};
+
+template <class P>
+concept distance_position = biases_distances<P, float> || biases_distances<P, double>;
+
 /// Tokens have no place: the default of attention and of models.
 struct no_position {
   using plugs_into = slot::position;
@@ -81,10 +95,12 @@ struct no_position {
 ///   rotate      queries and keys are turned before their product: `rotary_position`, given to attention. Such policies
 ///               compare, so that a table is made again when a value has changed.
 ///   bias        a number is added to each score, after its formula: `biased_position`, given to attention
+///   distance_biases   the same from a table of distances, which costs one load: `biases_distances`, given to attention
 ///   embed       a vector is added to each token's: `absolute_position`, given to the model
 template <class P>
 concept position_policy = policy<P> && std::same_as<typename P::plugs_into, slot::position> &&
-                          (rotary_position<P> || biased_position<P> || absolute_position<P> || std::same_as<P, no_position>);
+                          (rotary_position<P> || biased_position<P> || distance_position<P> || absolute_position<P> ||
+                           std::same_as<P, no_position>);
 static_assert(position_policy<no_position>);
 
 }  // namespace formwork

@@ -53,4 +53,8 @@ template <class W>
 concept weights_policy =
     policy<W> && std::same_as<typename W::plugs_into, slot::weights> && weights_of<W, float> && weights_of<W, double>;
 
+/// Weights that are multiplied by a factor by distance, after what they sum to was taken: `factors` is a by_distance<S>.
+template <class W>
+inline constexpr bool has_factors = requires(const W& w) { w.factors; };
+
 }  // namespace formwork

@@ -163,6 +163,23 @@ struct dual {
   }
 };
 
+/// How many slopes a number type carries.
+template <class T>
+inline constexpr int slope_count = 0;
+template <class T, int N>
+inline constexpr int slope_count<dual<T, N>> = N;
+
+/// The variable i of a formula, x: slope i is 1, the others are 0. A type that does not carry it gets a constant.
+template <class T, class X>
+FORMWORK_INLINE T variable(const X& x, int i) {
+  if constexpr (slope_count<T> > 0) {
+    using part = decltype(T::value);
+    return {part(x), T::each([=](auto k) { return part(k == i ? 1 : 0); })};
+  } else {
+    return T(x);
+  }
+}
+
 // The elementary functions: value by core/math, slope by its formula.
 
 template <class T, int N>

@@ -56,6 +56,13 @@ class sequences {
     const Index s = sequence_of(row);
     return start(s) + row - first(s);
   }
+  /// One past the largest position of a row.
+  Index positions() const {
+    Index most = 0;
+    for (Index s = 0; s < count(); ++s)
+      if (length(s) > 0) most = std::max(most, start(s) + length(s));
+    return most;
+  }
   /// How long the sequences are declared to be, for positions whose table depends on it; 0: not declared.
   Index declared() const { return declared_; }
   /// What dropout is keyed by, so that a sequence draws the same numbers in any batch; s by default.

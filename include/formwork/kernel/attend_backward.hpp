@@ -2,6 +2,7 @@
 #pragma once
 #include <formwork/core/parallel.hpp>
 #include <formwork/kernel/attend_strip.hpp>
+#include <formwork/kernel/score_sums.hpp>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -47,6 +48,8 @@ struct attend_backward_queries {
   static constexpr Index stride = backward_key_block;
   static constexpr Index strips = query_block / strip_rows;
   static constexpr bool formula = !leaves_scores<std::remove_cvref_t<decltype(Policies::score)>>;
+  using learning = score_sums<S, Policies>;
+  using row_learned = learned_row<S, stride, learning>;
 
   const Policies& policies;
   head_shape shape;
@@ -59,6 +62,7 @@ struct attend_backward_queries {
   const S* kept;               ///< of each query, kept_stride apart
   Index kept_stride;
   attend_backward_room<S> room;  ///< dq from the first query on, dk and dv from the first key on
+  head_sums<S> sums;             ///< of what the scores learn
 
   Index q_stride() const { return padded<S>(shape.key_width); }
   Index v_stride() const { return padded<S>(shape.head_width); }
@@ -153,10 +157,18 @@ struct attend_backward_queries {
                                         shape.head_width);
     }
     const auto& score_formula = at_head(policies.score, head, shape.heads);
+    row_learned learned;
     for (Index i = 0; i < seen.queries; ++i) {
       S *w = room.weights + (r0 + i) * stride, *ds = room.dscores + (r0 + i) * stride;
       for (Index j = in_use.first; j < in_use.last; j += lanes<S>)
-        weigh(score_formula, w + j, ds + j, q0 + r0 + i, seen.block.first + j);
+        weigh(score_formula, w + j, ds + j, q0 + r0 + i, seen.block.first + j, learned, j);
+      if constexpr (learning::any) {
+        if (cover != coverage::all || in_use.last > hull.last)
+          each_gap(seen.spans(i), in_use, [&](index_range gap) { learned.clear(gap); });
+        learned.add_to(sums, in_use, seen.block.first - (seen.first.position + i));
+        if constexpr (learning::factors)
+          learned.add_factors_to(sums, in_use, seen.block.first - (seen.first.position + i));
+      }
       if (block_cover == coverage::some)
         each_gap(seen.spans(i), {0, stride}, [=](index_range gap) {
           std::fill(w + gap.first, w + gap.last, S(0));
@@ -165,24 +177,29 @@ struct attend_backward_queries {
     }
   }
 
-  /// A pack of scores becomes weights, a pack of weight gradients the scores' gradients.
-  FORMWORK_INLINE void weigh(const auto& score_formula, S* score, S* gradient, Index query, Index key) const {
+  /// A pack of scores becomes weights, a pack of weight gradients the scores' gradients. The keys are the row's from j on.
+  FORMWORK_INLINE void weigh(const auto& score_formula, S* score, S* gradient, Index query, Index key, row_learned& learned,
+                             Index j) const {
     using P = pack<S>;
-    const P dw = P::load(gradient);
-    P s = P::load(score), slope(1);
+    const Index position = first.position + query;
+    P s = P::load(score), dw = P::load(gradient);
+    dual<P, 1 + learning::numbers> bent(s);
     if constexpr (formula) {
-      using D = dual<P>;
-      const Index position = first.position + query;
-      const score_site<D> at{D(P(position) - P::ramp(static_cast<S>(key)), P(0)), position, key, head, shape.heads};
-      const D bent = score_formula(D(s, P(1)), at);
+      bent = bend<S, learning::numbers>(score_formula, s, position, key, head, shape.heads);
       s = bent.value * P(policies.weights.score_unit);
-      slope = bent.slope;
     }
     const saved_row<S> row{kept[query * kept_stride], room.sums[query]};
-    const P w = policies.weights.weight(s, row);
+    const P w = policies.weights.weight(s, row), dfactor = w * dw;
+    P used = w;
+    if constexpr (learning::factors) {
+      const P factor = P::load(policies.weights.factors.of(head) + key - position);
+      used = w * factor, dw = dw * factor;
+    }
     P ds = policies.weights.slope(s, w, dw, row);
-    if constexpr (formula) ds = ds * slope;
-    w.store(score);
+    if constexpr (learning::any) learned.keep(j, bent, ds);
+    if constexpr (learning::factors) dfactor.store(learned.factor + j);
+    if constexpr (formula) ds = ds * bent.at(0);
+    used.store(score);
     ds.store(gradient);
   }
 
@@ -240,7 +257,7 @@ void deliver_gradient(view<S> to, start how, const S* from, Index stride, const 
 
 /// The gradients of attend_forward: dq, dk, dv from dout, with what the forward gave (out, kept).
 ///
-/// Shapes    dq, dk, dv, dout as q, k, v, out; the others as in attend_forward.
+/// Shapes    dq, dk, dv, dout as q, k, v, out; dlearned as what the scores learn; the others as in attend_forward.
 /// Numerics  bits depend on a sequence alone: not on the batch, the threads or alignment; a query's gradient only on the keys
 ///           it sees, a key's only on the queries that see it, NaN or not. Error ≤ 3 × a naive float loop's + 4 eps.
 /// Cost      2.5 times the forward's operations; per thread dq of the heads on one key head, of the longest sequence, and 3 MB.
@@ -251,7 +268,8 @@ template <real S, class Policies>
 void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, const_view<S> out, const_view<S> kept,
                      const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
                      const sequences& key_batch, head_shape shape, const Policies& policies,
-                     start dq_start = start::fresh, start dk_start = start::fresh, start dv_start = start::fresh) {
+                     start dq_start = start::fresh, start dk_start = start::fresh, start dv_start = start::fresh,
+                     score_gradients<S> dlearned = {}) {
   check_attend<S>("attend_backward", out, kept, q, batch, shape, policies.heads);
   check_attend<S>("attend_backward", dout, kept, dq, batch, shape, policies.heads);
   check_keys<S>("attend_backward", k, v, key_batch, shape);
@@ -267,6 +285,7 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, con
   }
   const Index size = attend_backward_room<S>(nullptr, shape, sharing, batch.longest(), key_batch.longest()).used;
   const scratch<S> rooms(threads() * size);
+  score_sums<S, Policies> sums_of_scores(dlearned, policies, batch, key_batch, shape, batch.count(), [](Index s) { return s; });
   parallel_for(batch.count() * shape.key_heads, [&](Index task) {
     const Index s = task / shape.key_heads, key_head = task % shape.key_heads;
     const Index row = batch.first(s), rows = batch.length(s), key_row = key_batch.first(s), keys = key_batch.length(s);
@@ -305,7 +324,8 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, con
                                                .folded = factors.folded.data() + from,
                                                .kept = kept.row(from) + head,
                                                .kept_stride = kept.stride(),
-                                               .room = room}
+                                               .room = room,
+                                               .sums = sums_of_scores.of(s, head)}
               .run();
         }
       });
@@ -320,6 +340,7 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, con
                           factors.plain.data() + row);
     });
   });
+  sums_of_scores.deliver();
 }
 
 }  // namespace formwork

@@ -78,6 +78,10 @@ struct attend_forward_queries {
         });
     for (Index i = 0; i < Rows; ++i)
       rescale[i] = policies.weights.step(state[t * Rows + i], scores + i * key_block + hull.first, lanes_in_use.size() / lanes<S>);
+    if constexpr (has_factors<std::remove_cvref_t<decltype(policies.weights)>>)
+      for (Index i = 0; i < seen.queries; ++i)
+        multiply_by<S>(scores + i * key_block, lanes_in_use,
+                       policies.weights.factors.of(head) + seen.block.first - (seen.first.position + i));
 
     S* to = sum + t * Rows * stride();
     if (cover == coverage::all || keys.finite)

@@ -5,6 +5,7 @@
 #include <formwork/kernel/attend_backward.hpp>
 #include <formwork/kernel/attend_mixed_forward.hpp>
 #include <formwork/kernel/mixed_gradient_sums.hpp>
+#include <formwork/kernel/score_sums.hpp>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -14,10 +15,10 @@ template <real S>
 struct attend_mixed_backward_room {
   Index used = 0;
   S *q_strips, *dout_strips, *q_rows, *dout_rows, *dq, *totals, *weight_totals;
-  S *scores, *gradients, *weights, *mixed, *score_sums, *weight_sums;
+  S *scores, *gradients, *weights, *mixed, *factored, *score_sums, *weight_sums;
 
   /// Lays the arrays out from `base` on; without one, only counts `used`.
-  attend_mixed_backward_room(S* base, head_shape shape, Index keys) {
+  attend_mixed_backward_room(S* base, head_shape shape, Index keys, bool factors) {
     const auto take = [&](Index count) {
       S* at = base ? base + used : nullptr;
       used += (count + 15) / 16 * 16;
@@ -31,6 +32,7 @@ struct attend_mixed_backward_room {
     totals = take(shape.heads * mixed_rows), weight_totals = take(shape.heads * mixed_rows);
     scores = take(blocks * shape.query_heads * step), gradients = take(blocks * shape.heads * step);
     weights = take(shape.heads * step), mixed = take(shape.output_heads * step);
+    factored = factors ? take(shape.output_heads * step) : nullptr;
     score_sums = take(shape.query_heads * shape.heads * lanes<S>);
     weight_sums = take(shape.heads * shape.output_heads * lanes<S>);
   }
@@ -45,6 +47,8 @@ struct attend_mixed_backward_strip {
   static constexpr int Rows = mixed_rows;
   static constexpr Index stride = mixed_key_block, step = head_step<S, Rows>;
   static constexpr bool formula = !leaves_scores<std::remove_cvref_t<decltype(Policies::score)>>;
+  using learning = score_sums<S, Policies>;
+  using row_learned = learned_row<S, stride, learning>;
 
   const Policies& policies;
   head_shape shape;
@@ -56,6 +60,8 @@ struct attend_mixed_backward_strip {
   Index kept_stride;
   attend_mixed_backward_room<S> room;
   mixed_group_sums<S> sums;
+  learning& learned_sums;  ///< of what the scores learn
+  Index group;
 
   /// Makes dq in the room, continues the sums.
   void run() {
@@ -144,6 +150,7 @@ struct attend_mixed_backward_strip {
       }
       if (gaps) clear_gaps(room.weights + i * stride, shape.heads, spans, in_use);
 
+      if constexpr (learning::factors) take_factors(seen, i, in_use);
       mix_heads<S>(gradients + at, shape.heads, room.mixed + at, outs, step, policies.heads.weights.data(), 1,
                    policies.heads.weights.stride(), packs);
       for (Index h = 0; h < shape.heads; ++h) {
@@ -159,6 +166,27 @@ struct attend_mixed_backward_strip {
       multiply_heads<S>(room.weight_sums, room.weights + at, shape.heads, room.mixed + at, outs, step, packs,
                         outs * lanes<S>);
     }
+  }
+
+  /// The factors' gradients of row i, U · dU, and dU as it was before them.
+  void take_factors(const auto& seen, Index i, index_range in_use) {
+    const Index at = i * stride + in_use.first, packs = in_use.size() / lanes<S>, distance = seen.block.first - (first.position + i);
+    mix_weights(room.factored, at, packs);
+    row_learned learned;
+    for (Index o = 0; o < shape.output_heads; ++o) {
+      const S* u = room.factored + o * step + i * stride;
+      S* du = room.mixed + o * step + i * stride;
+      for (Index j = in_use.first; j < in_use.last; j += lanes<S>)
+        (pack<S>::load(u + j) * pack<S>::load(du + j)).store(learned.factor + j);
+      learned.add_factors_to(learned_sums.of(group, o), in_use, distance);
+      multiply_by<S>(du, in_use, policies.weights.factors.of(o) + distance);
+    }
+  }
+
+  /// U = W Λ_w of packs from `at` on.
+  void mix_weights(S* to, Index at, Index packs) const {
+    mix_heads<S>(to + at, shape.output_heads, room.weights + at, shape.heads, step, policies.heads.weights.data(),
+                 policies.heads.weights.stride(), 1, packs);
   }
 
   /// L = J Λ_l of packs from `at` on, in the place of the weights.
@@ -178,16 +206,24 @@ struct attend_mixed_backward_strip {
       mix_scores(scores, at, packs);
       for (Index h = 0; h < shape.heads; ++h) {
         const auto& score_formula = at_head(policies.score, h, shape.heads);
+        row_learned learned;
         for (Index j = in_use.first; j < in_use.last; j += lanes<S>)
           slope(score_formula, room.weights + h * step + i * stride + j, gradients + h * step + i * stride + j, h, i,
-                seen.block.first + j);
+                seen.block.first + j, learned, j);
+        if constexpr (learning::numbers > 0 || learning::biases) {
+          if (gaps) each_gap(seen.spans(i), in_use, [&](index_range gap) { learned.clear(gap); });
+          learned.add_to(learned_sums.of(group, h), in_use, seen.block.first - (first.position + i));
+        }
       }
       if (gaps) {
         clear_gaps(room.weights + i * stride, shape.heads, seen.spans(i), in_use);
         clear_gaps(gradients + i * stride, shape.heads, seen.spans(i), in_use);
       }
-      mix_heads<S>(room.mixed + at, outs, room.weights + at, shape.heads, step, policies.heads.weights.data(),
-                   policies.heads.weights.stride(), 1, packs);
+      mix_weights(room.mixed, at, packs);
+      if constexpr (learning::factors)
+        for (Index o = 0; o < outs; ++o)
+          multiply_by<S>(room.mixed + o * step + i * stride, in_use,
+                         policies.weights.factors.of(o) + seen.block.first - (first.position + i));
       multiply_heads<S>(room.score_sums, scores + at, shape.query_heads, gradients + at, shape.heads, step, packs,
                         shape.heads * lanes<S>);
       mix_heads<S>(scores + at, shape.query_heads, gradients + at, shape.heads, step, policies.heads.scores.data(), 1,
@@ -205,20 +241,19 @@ struct attend_mixed_backward_strip {
   Index whole_keys() const { return (first.keys + strip_rows - 1) / strip_rows * strip_rows; }
 
   /// A pack of mixed scores becomes weights, their gradients the mixed scores'.
-  FORMWORK_INLINE void slope(const auto& score_formula, S* score, S* gradient, Index h, Index i, Index key) const {
+  FORMWORK_INLINE void slope(const auto& score_formula, S* score, S* gradient, Index h, Index i, Index key, row_learned& learned,
+                             Index j) const {
     using P = pack<S>;
-    P s = P::load(score), bent_slope(1);
+    P s = P::load(score);
+    dual<P, 1 + learning::numbers> bent(s);
     if constexpr (formula) {
-      using D = dual<P>;
-      const Index position = first.position + i;
-      const score_site<D> at{D(P(position) - P::ramp(static_cast<S>(key)), P(0)), position, key, h, shape.heads};
-      const D bent = score_formula(D(s, P(1)), at);
+      bent = bend<S, learning::numbers>(score_formula, s, first.position + i, key, h, shape.heads);
       s = bent.value * P(policies.weights.score_unit);
-      bent_slope = bent.slope;
     }
     const P w = policies.weights.weight(s, saved(h, i));
     P ds = policies.weights.slope(s, w, P::load(gradient), saved(h, i));
-    if constexpr (formula) ds = ds * bent_slope;
+    if constexpr (learning::numbers > 0 || learning::biases) learned.keep(j, bent, ds);
+    if constexpr (formula) ds = ds * bent.at(0);
     w.store(score);
     ds.store(gradient);
   }
@@ -256,7 +291,7 @@ struct attend_mixed_backward_strip {
 
 /// The gradients of attend_forward where heads mix: also those of the mixing matrices, which are overwritten.
 ///
-/// Shapes    dq, dk, dv, dout as q, k, v, out; dmixing as the matrices; the others as in attend_forward.
+/// Shapes    dq, dk, dv, dout as q, k, v, out; dmixing as the matrices; dlearned as what the scores learn; the others as in attend_forward.
 /// Numerics  as attend_backward; strips of mixed_rows queries are summed in their order within at most mixed_groups groups of a
 ///           sequence, groups and sequences in theirs.
 /// Cost      2.5 times the forward's products and 3.5 times its mixes; per thread two strips of mixed_rows × heads × keys; k
@@ -268,7 +303,8 @@ template <real S, class Policies>
 void attend_backward(view<S> dq, view<S> dk, view<S> dv, head_mixing_gradient<S> dmixing, const_view<S> dout,
                      const_view<S> out, const_view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v,
                      const sequences& batch, const sequences& key_batch, head_shape shape, const Policies& policies,
-                     start dq_start = start::fresh, start dk_start = start::fresh, start dv_start = start::fresh) {
+                     start dq_start = start::fresh, start dk_start = start::fresh, start dv_start = start::fresh,
+                     score_gradients<S> dlearned = {}) {
   check_attend<S>("attend_backward", out, kept, q, batch, shape, policies.heads);
   check_attend<S>("attend_backward", dout, kept, dq, batch, shape, policies.heads);
   check_attend<S>("attend_backward", dout, kept, dq, batch, shape, head_mixing<S>{dmixing.scores, dmixing.weights});
@@ -284,11 +320,15 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, head_mixing_gradient<S>
   const key_value_cache<S> keys(k, v, key_batch, shape), turned(v, k, key_batch, swapped);
   mixed_gradient_sums<S> sums(batch, key_batch, shape);
 
-  const Index size = attend_mixed_backward_room<S>(nullptr, shape, key_batch.longest()).used;
+  using learning = score_sums<S, Policies>;
+  learning learned_sums(dlearned, policies, batch, key_batch, shape, sums.count(),
+                        [&](Index group) { return sums.group(group).sequence; });
+  const Index size = attend_mixed_backward_room<S>(nullptr, shape, key_batch.longest(), learning::factors).used;
   const scratch<S> rooms(threads() * size);
   parallel_for(sums.count(), [&](Index task) {
     const auto [s, number, count] = sums.group(task);
-    const attend_mixed_backward_room<S> room(rooms.data() + thread_number() * size, shape, key_batch.longest());
+    const attend_mixed_backward_room<S> room(rooms.data() + thread_number() * size, shape, key_batch.longest(),
+                                             learning::factors);
     for (Index r = number * mixed_rows; r < batch.length(s); r += count * mixed_rows) {
       const Index at = batch.first(s) + r, rows = std::min<Index>(mixed_rows, batch.length(s) - r);
       attend_mixed_backward_strip<S, Policies>{.policies = policies,
@@ -303,7 +343,9 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, head_mixing_gradient<S>
                                                .kept = kept.row(at),
                                                .kept_stride = kept.stride(),
                                                .room = room,
-                                               .sums = sums.of(task)}
+                                               .sums = sums.of(task),
+                                               .learned_sums = learned_sums,
+                                               .group = task}
           .run();
       const Index stride = padded<S>(shape.key_width);
       for (Index a = 0; a < shape.query_heads; ++a)
@@ -314,6 +356,7 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, head_mixing_gradient<S>
   sums.deliver_keys(dk, dv, dk_start, dv_start);
   // J was kept in the unit of the weights where no formula stands between.
   sums.deliver_mixing(dmixing, leaves_scores<decltype(policies.score)> ? 1 / policies.weights.score_unit : 1.0);
+  learned_sums.deliver();
 }
 
 }  // namespace formwork

@@ -142,6 +142,10 @@ struct attend_mixed_forward_strip {
           room.mix[h * outs + o] = policies.heads.weights(h, o) * rescale_of(b)[h * Rows + i];
       const Index at = i * stride + hull.first;
       mix_heads<S>(room.tile + at, outs, strip_of(b) + at, shape.heads, step, room.mix, outs, 1, packs);
+      if constexpr (has_factors<std::remove_cvref_t<decltype(policies.weights)>>)
+        for (Index o = 0; o < outs; ++o)
+          multiply_by<S>(room.tile + o * step + i * stride, {hull.first, hull.first + padded<S>(hull.size())},
+                         policies.weights.factors.of(o) + seen.block.first - (first.position + i));
     }
     for (Index o = 0; o < outs; ++o) {
       const cached_values<S> values = cache.values(first.sequence, o);

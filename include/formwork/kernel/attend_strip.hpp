@@ -198,8 +198,42 @@ void apply_formula(const Policies& policies, S* scores, index_range keys, Index 
   }
 }
 
+/// row[j] *= factors[j] for whole packs.
+template <real S>
+void multiply_by(S* row, index_range keys, const S* factors) {
+  for (Index j = keys.first; j < keys.last; j += lanes<S>)
+    (pack<S>::load(row + j) * pack<S>::load(factors + j)).store(row + j);
+}
+
+/// The formula of a pack of scores with its slopes: towards the score, then towards each number it learns.
+template <real S, int Numbers>
+FORMWORK_INLINE dual<pack<S>, 1 + Numbers> bend(const auto& formula, pack<S> score, Index position, Index key, Index head,
+                                                Index heads) {
+  using P = pack<S>;
+  using D = dual<P, 1 + Numbers>;
+  const score_site<D> at{D(P(position) - P::ramp(static_cast<S>(key))), position, key, head, heads};
+  return formula(variable<D>(score, 0), at);
+}
+
+/// The distances key - query that kernels read of queries at positions < `positions` with so many keys: a strip is as wide as
+/// its last row sees, in whole packs.
+template <mask_policy Mask>
+constexpr index_range distances_met(Index positions, Index keys) {
+  constexpr Index wide = 64;
+  return {std::min<Index>(1 - positions, 0), (Mask::sees_ahead ? keys : 0) + wide};
+}
+
+/// Tables by distance have a row for every head and every distance that is met.
+inline void check_distances(const char* name, const auto& table, Index heads, index_range met) {
+  const index_range has = table.distances();
+  require(table.numbers.rows() == heads && has.first <= met.first && met.last <= has.last, name, ": a table by distance is ",
+          shape_text(table.numbers), " from distance ", has.first, " on; needs (", heads, " × ", met.size(), ") from ", met.first,
+          " on");
+}
+
 /// The scale's factor of every query row, once per call: `plain` for gradients, `folded` for the score tile, where the unit
-/// of the weights is folded in unless a formula stands between. Throws where the mask was made for other queries.
+/// of the weights is folded in unless a formula stands between. Throws where the mask was made for other queries, or a table by
+/// distance for shorter ones.
 template <real S>
 struct row_factors {
   pooled_vector<S> plain, folded;
@@ -208,6 +242,14 @@ struct row_factors {
   row_factors(const sequences& queries, const auto& key_count, head_shape shape, const Policies& policies)
       : plain(static_cast<std::size_t>(queries.rows())), folded(plain.size()) {
     require_fit(policies.mask, queries);
+    for (Index s = 0; s < queries.count(); ++s) {
+      [[maybe_unused]] const index_range met =
+          distances_met<std::remove_cvref_t<decltype(policies.mask)>>(queries.start(s) + queries.length(s), key_count(s));
+      if constexpr (has_biases<std::remove_cvref_t<decltype(policies.score)>>)
+        check_distances("attend", policies.score.biases, shape.heads, met);
+      if constexpr (has_factors<std::remove_cvref_t<decltype(policies.weights)>>)
+        check_distances("attend", policies.weights.factors, shape.output_heads, met);
+    }
     const double unit = leaves_scores<decltype(policies.score)> ? policies.weights.score_unit : 1.0;
     for (Index s = 0; s < queries.count(); ++s)
       for (Index r = 0; r < queries.length(s); ++r) {

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/attention/biased_scores.hpp>
+#include <formwork/contract/position.hpp>
+#include <formwork/contract/scale.hpp>
+#include <formwork/contract/score.hpp>
+#include <formwork/kernel/attend.hpp>
+#include <formwork/kernel/scale_heads.hpp>
+#include <formwork/tape/tape.hpp>
+
+#include <utility>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// What scale, score and position have to give besides themselves: factors and numbers of each head and tables by distance,
+/// made on the tape, so that their gradients go back to whatever they were made from. Empty where there are none.
+template <real S>
+struct score_values {
+  var<S> factors = {};  ///< of the scale, (1 × query heads)
+  var<S> numbers = {}, biases = {};
+  Index first = 0;  ///< the distance of the tables' first column
+
+  /// For queries and keys of these distances.
+  template <class Scale, class Score, class Position>
+  static score_values make(tape<S>& t, const Scale& scale, const Score& score, const Position& position, const head_shape& h,
+                           index_range distances) {
+    score_values r{.first = distances.first};
+    if constexpr (learns_factors<Scale, S>) r.factors = scale.factors(t);
+    if constexpr (learns_numbers<Score, S>) r.numbers = score.numbers(t, h.heads);
+    if constexpr (biases_distances<Position, S>) r.biases = position.distance_biases(t, h.heads, distances);
+    return r;
+  }
+
+  /// Room for the gradients that a backward writes.
+  struct gradients {
+    matrix<S> numbers, biases;
+    operator score_gradients<S>() { return {.numbers = numbers.all(), .biases = biases.all()}; }
+  };
+  gradients wanted() const {
+    const auto room = [](const var<S>& x) { return x && x.tracked() ? matrix<S>(x.rows(), x.cols()) : matrix<S>(); };
+    return {room(numbers), room(biases)};
+  }
+  void add(gradients&& d) const {
+    if (numbers) gradient_of(numbers).add(std::move(d.numbers));
+    if (biases) gradient_of(biases).add(std::move(d.biases));
+  }
+
+  friend bool is_tracked(const score_values& v) {
+    const auto learns = [](const var<S>& x) { return x && x.tracked(); };
+    return learns(v.factors) || learns(v.numbers) || learns(v.biases);
+  }
+};
+
+template <real S>
+view<const S> seen(const var<S>& x) {
+  return x ? x.value() : view<const S>();
+}
+template <real S>
+view<const S> seen(const matrix<S>& x) {
+  return x;
+}
+
+/// The same without a tape, for a state.
+template <real S>
+struct kept_score_values {
+  matrix<S> factors = {}, numbers = {}, biases = {};
+  Index first = 0;
+
+  kept_score_values() = default;
+  explicit kept_score_values(const score_values<S>& v) : first(v.first) {
+    if (v.factors) factors = matrix<S>(v.factors.value());
+    if (v.numbers) numbers = matrix<S>(v.numbers.value());
+    if (v.biases) biases = matrix<S>(v.biases.value());
+  }
+};
+
+/// Queries and keys as the scale wants them, before they are turned: in place, with what the way back needs.
+template <class Scale, real S>
+struct scaled_heads {
+  using base = kernel_scale<Scale>;
+  static constexpr lengths q_lengths = query_lengths_of<base>, k_lengths = key_lengths_of<base>;
+  static constexpr bool any = learns_factors<Scale, S> || q_lengths == lengths::unit || k_lengths == lengths::unit;
+
+  matrix<S> q_inverse = {}, k_inverse = {};  ///< 1 / lengths
+
+  scaled_heads(view<S> q, view<S> k, const head_shape& h, [[maybe_unused]] view<const S> factors) {
+    const auto room = [&](lengths l, Index heads) { return l == lengths::unit ? matrix<S>(q.rows(), heads) : matrix<S>(); };
+    q_inverse = room(q_lengths, h.query_heads), k_inverse = room(k_lengths, h.key_heads);
+    if constexpr (learns_factors<Scale, S> || q_lengths == lengths::unit)
+      scale_heads<S>(q, h.query_heads, factors.data(), q_lengths, q_inverse);
+    if constexpr (k_lengths == lengths::unit) scale_heads<S>(k, h.key_heads, nullptr, k_lengths, k_inverse);
+  }
+
+  /// Gradients before from those after; q and k as they are after.
+  void backward(view<S> dq, view<S> dk, view<const S> q, view<const S> k, const head_shape& h, const var<S>& factors) const {
+    if constexpr (learns_factors<Scale, S> || q_lengths == lengths::unit) {
+      const bool learns = factors && factors.tracked();
+      const S* by = factors ? factors.value().data() : nullptr;
+      matrix<S> dots = learns ? matrix<S>(q.rows(), h.query_heads) : matrix<S>();
+      scale_heads_backward<S>(dq, q, h.query_heads, by, q_lengths, q_inverse, dots);
+      if (learns) gradient_of(factors).add(factor_gradient(dots, by));
+    }
+    if constexpr (k_lengths == lengths::unit)
+      scale_heads_backward<S>(dk, k, h.key_heads, nullptr, k_lengths, k_inverse, view<S>());
+  }
+
+ private:
+  static matrix<S> factor_gradient(const matrix<S>& dots, const S* factors) {
+    matrix<S> d(1, dots.cols());
+    for (Index h = 0; h < dots.cols(); ++h) {
+      double total = 0;
+      for (Index i = 0; i < dots.rows(); ++i) total += static_cast<double>(dots(i, h));
+      d(0, h) = static_cast<S>(total / static_cast<double>(factors[h]));
+    }
+    return d;
+  }
+};
+
+/// The kernel's score formula of the policies and their values.
+template <real S, class Score, class Position>
+auto scores_in_kernel(const Score& score, const Position& position, view<const S> numbers, view<const S> biases, Index first) {
+  const auto formula = [&] {
+    if constexpr (learns_numbers<Score, S>)
+      return typename Score::kernel_form{score.formula, numbers};
+    else
+      return score;
+  }();
+  if constexpr (biases_distances<Position, S>)
+    return with_bias(formula, by_distance<S>{biases, first});
+  else
+    return with_bias(formula, position);
+}
+template <real S, class Score, class Position>
+auto scores_in_kernel(const Score& score, const Position& position, const auto& values) {
+  return scores_in_kernel<S>(score, position, seen(values.numbers), seen(values.biases), values.first);
+}
+
+}  // namespace formwork

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+#include <formwork/contract/mask.hpp>
+#include <formwork/core/dual.hpp>
+#include <formwork/core/parallel.hpp>
+#include <formwork/core/reduce.hpp>
+#include <formwork/tape/tape.hpp>
+
+#include <array>
+#include <utility>
+
+namespace formwork::inline FORMWORK_ABI {
+
+/// formula(distance, learned) of every distance key - query of a range, for each head: learned[i] is that head's number of
+/// parameter i. What a position policy's distance_biases() returns where its biases follow a formula; it is written once,
+/// `template <class T> T operator()(T distance, const T* learned) const`, and gets its slopes by duals.
+///
+/// Shapes    y (heads × distances.size()), each parameter (1 × heads).
+/// Numerics  gradients are summed in double, a head's distances in order.
+/// Cost      one formula a head and distance; three in the backward.
+template <real S, class Formula, class... Parameter>
+var<S> map_distances(tape<S>& t, Index heads, index_range distances, Formula formula, const Parameter&... parameter) {
+  static constexpr int count = sizeof...(Parameter);
+  using P = pack<S>;
+  (require(parameter.rows() == 1 && parameter.cols() == heads, "map_distances: a parameter is ", shape_text(parameter),
+           "; needs (1 × ", heads, ") for as many heads"),
+   ...);
+  auto y = t.output(heads, distances.size(), share(sequences{heads}));
+  // Numbers of a head as T, and f(column, distances) for its packs.
+  const auto numbers = []<class T>(const std::array<const S*, count>& from, Index h, T*) {
+    return [&]<int... i>(std::integer_sequence<int, i...>) {
+      return std::array<T, count>{variable<T>(from[i][h], i)...};
+    }(std::make_integer_sequence<int, count>());
+  };
+  const auto each = [distances](auto f) {
+    for (Index c = 0; c < distances.size(); c += P::size) f(c, P::ramp(static_cast<S>(distances.first + c)));
+  };
+  parallel_for(heads, [&](Index h) {
+    const auto learned = numbers({parameter.value().data()...}, h, static_cast<P*>(nullptr));
+    S* row = y.write().row(h);
+    each([&](Index c, P d) { formula(d, learned.data()).store(row + c, distances.size() - c); });
+  });
+  return record(
+      y,
+      [=, values = std::array<typename formwork::parameter<S>::cell*, count>{parameter.address()...}](matrix<S>& dy) {
+        matrix<S> sums(count, dy.rows());
+        parallel_for(dy.rows(), [&](Index h) {
+          using D = dual<P, count>;
+          const auto learned = [&]<int... i>(std::integer_sequence<int, i...>) {
+            return numbers({values[i]->value.data()...}, h, static_cast<D*>(nullptr));
+          }(std::make_integer_sequence<int, count>());
+          double total[count] = {};
+          each([&](Index c, P d) {
+            const D bent = formula(D(d), learned.data());
+            const P g = P::load(dy.row(h) + c, dy.cols() - c);
+            for (int i = 0; i < count; ++i) total[i] += static_cast<double>(sum(g * bent.at(i)));
+          });
+          for (int i = 0; i < count; ++i) sums(i, h) = static_cast<S>(total[i]);
+        });
+        for (int i = 0; i < count; ++i)
+          gradient_of_parameter<S>(values[static_cast<std::size_t>(i)]).add([&](view<S> g, start how) {
+            contribute<S>(g, how, sums.rows(i, 1));
+          });
+      },
+      parameter...);
+}
+
+}  // namespace formwork

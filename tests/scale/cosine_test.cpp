@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#include <formwork/attention.hpp>
+#include <formwork/heads.hpp>
+#include <formwork/position.hpp>
+#include <formwork/scale.hpp>
+
+#include "laws/mixer_laws.hpp"
+#include "laws/scale_laws.hpp"
+
+namespace fw = formwork;
+using fw::Index;
+
+namespace {
+
+template <class S>
+using by_cosine = fw::attention<S, fw::causal, fw::rope<>, fw::cosine>;
+template <class S>
+using by_key = fw::attention<S, fw::full, fw::rope<>, fw::grouped, fw::key_normalized>;
+const fw::sizes sizes{.width = 24, .heads = 4}, shared{.width = 24, .heads = 4, .key_heads = 2};
+
+template <class M>
+auto output_of(const M& m, double grow) {
+  fw::tape<double> quiet{fw::recording::off};
+  auto x = laws::normal_matrix<double>(40, 24, 1);
+  auto scaled = m;
+  for (auto* w : {&scaled.query.weight, &scaled.key.weight})
+    for (Index i = 0; i < w->size(); ++i) w->value().data()[i] *= grow;
+  return fw::matrix<double>(scaled(quiet.constant(std::move(x))).value());
+}
+
+}  // namespace
+
+TEST_CASE("cosine and key_normalized keep the laws of scales") {
+  laws::scale_laws(fw::cosine{});
+  laws::scale_laws(fw::key_normalized{});
+}
+
+TEST_CASE("cosine: scores are √d times the cosine, whatever the lengths") {
+  const auto m = laws::make_mixer<fw::attention<double, fw::causal, fw::cosine>>(sizes);
+  const auto x = laws::normal_matrix<double>(40, 24, 1);
+  const auto e = fw::eigen(x);
+  const Eigen::MatrixXd q = e * fw::eigen(m.query.weight.value()), k = e * fw::eigen(m.key.weight.value()),
+                        v = e * fw::eigen(m.value.weight.value());
+  Eigen::MatrixXd mixed(40, 24);
+  for (Index h = 0; h < 4; ++h)
+    for (Index i = 0; i < 40; ++i) {
+      Eigen::VectorXd w(i + 1);
+      for (Index j = 0; j <= i; ++j) {
+        const auto a = q.row(i).segment(6 * h, 6), b = k.row(j).segment(6 * h, 6);
+        w(j) = std::exp(std::sqrt(6.0) * a.dot(b) / a.norm() / b.norm());
+      }
+      mixed.row(i).segment(6 * h, 6) = w.transpose() / w.sum() * v.block(0, 6 * h, i + 1, 6);
+    }
+  const Eigen::MatrixXd expected = mixed * fw::eigen(m.output.weight.value());
+  const auto got = output_of(m, 1);
+  CHECK((fw::eigen(got) - expected).cwiseAbs().maxCoeff() <= 1e-14);
+  CHECK((fw::eigen(output_of(m, 7)) - expected).cwiseAbs().maxCoeff() <= 1e-14);
+}
+
+TEST_CASE("key_normalized: 1/√d attention on keys of length √d") {
+  using keyed = fw::attention<double, fw::causal, fw::key_normalized>;
+  const auto m = laws::make_mixer<keyed>(sizes);
+  const auto x = laws::normal_matrix<double>(1, 24, 1);
+  // One query and key: whatever the score, the output is the value; two with equal keys share evenly however long these are.
+  fw::matrix<double> two(2, 24);
+  for (Index j = 0; j < 24; ++j) two(0, j) = x(0, j), two(1, j) = 5 * x(0, j);
+  fw::tape<double> quiet{fw::recording::off};
+  const auto y = m(quiet.constant(std::move(two)));
+  for (Index j = 0; j < 24; ++j) CHECK(y.value()(1, j) == Approx(3 * y.value()(0, j)).epsilon(1e-12));
+}
+
+TEST_CASE("attention by cosine or normalised keys keeps the laws of mixers and gets its gradients") {
+  laws::alone_as_in_a_batch<by_cosine<float>>(sizes);
+  laws::any_split_equals_the_parallel_form<by_cosine<float>>(sizes);
+  laws::gradients_are_right<by_cosine<double>>(sizes);
+  laws::gradients_are_right<by_key<double>>(shared);
+}
+
+TEST_CASE("cosine: queries and keys of length 0 give and get numbers") {
+  const auto m = laws::make_mixer<by_cosine<float>>(sizes);
+  fw::tape<float> t;
+  auto rows = laws::normal_matrix<float>(5, 24, 1);
+  fw::fill(rows.rows(2, 1), 0.0f);
+  const auto x = t.input(std::move(rows));
+  const auto y = m(x);
+  t.backward(fw::sum(fw::multiply(y, y)));
+  for (Index i = 0; i < 5; ++i)
+    for (Index j = 0; j < 24; ++j) {
+      CHECK(std::isfinite(y.value()(i, j)));
+      CHECK(std::isfinite(x.gradient()(i, j)));
+    }
+}
