@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Train short, test long: what tables of rotary frequencies do for contexts up to eight training lengths, without any further
-// training, with and without log n. kexue.fm/archives/9675 and 9706; 2306.15595.
+// training, with and without log n. kexue.fm/archives/9675, 9706 and 9948; 2306.15595, 2309.00071.
 #include "support/long_context.hpp"
 
 namespace fw = formwork;
@@ -14,13 +14,16 @@ namespace {
 struct table {
   const char* name;
   double (*formula)(const fw::frequency_site&);
+  bool sharper = false;  ///< by yarn's factor
 };
 const table tables[] = {{"none", fw::geometric},
                         {"interpolated", fw::interpolated},
                         {"ntk_old", fw::ntk_old},
                         {"ntk_fixed", fw::ntk_fixed},
-                        {"ntk_mixed", fw::ntk_mixed}};
-constexpr std::size_t none = 0, interpolated = 1, old = 2, fixed = 3, mixed = 4, count = std::size(tables);
+                        {"ntk_mixed", fw::ntk_mixed},
+                        {"ntk_by_parts", fw::ntk_by_parts},
+                        {"yarn", fw::ntk_by_parts, true}};
+constexpr std::size_t none = 0, interpolated = 1, old = 2, fixed = 3, mixed = 4, parts = 5, yarn = 6, count = std::size(tables);
 
 /// Mean losses of every table in models trained under that scale. The extension is the multiple that is tested: at the training
 /// length all are the table trained with.
@@ -31,7 +34,8 @@ std::vector<by_length> losses_under(const std::string& name, const Scale& scale,
   support::each_trained(name, scale, s, text, [&](auto& model) {
     for (std::size_t t = 0; t < count; ++t)
       for (const Index m : support::multiples) {
-        const fw::frequencies slower{.formula = tables[t].formula, .extension = static_cast<double>(m)};
+        fw::frequencies slower = fw::yarn(static_cast<double>(m), s.window, tables[t].formula);
+        if (!tables[t].sharper) slower.factor = 1;
         fw::assign(model, fw::rope<>{.inverse_frequencies = slower});
         r[t][m] += support::loss_in_context(model, s, text, m) / static_cast<double>(s.trainings);
       }
@@ -66,6 +70,8 @@ int study(support::long_context_settings s) {
   order("a larger base is better than nothing (9675)", none, old);
   order("ntk_fixed is at least as good as ntk_old (9706)", old, fixed);
   order("ntk_mixed is better still (9706)", fixed, mixed);
+  order("ntk_by_parts is better than ntk_aware's kind, ntk_old (2309.00071)", old, parts);
+  order("yarn's temperature adds to ntk_by_parts (2309.00071)", parts, yarn);
   std::string gains = "less by";
   bool all = true;
   for (const std::size_t t : {none, old, fixed, mixed}) {  // the article's; it interpolates without log n only

@@ -3,7 +3,9 @@
 
 /// How a token's place enters a model:
 ///   rope          queries and keys are turned by their positions; given to attention
-///   frequencies   rope's tables as values: geometric, interpolated, ntk_old, ntk_aware, ntk_fixed, ntk_mixed, dynamic
+///   frequencies   rope's tables as values: geometric, interpolated, ntk_old, ntk_aware, ntk_fixed, ntk_mixed, dynamic,
+///                 ntk_by_parts, yarn, llama3
+///   xpos          rope whose scores decay with the distance; given to causal attention
 ///   alibi         scores fall with the distance; given to attention
 ///   kerple        scores fall with the distance as each head learns; given to attention
 ///   t5            a learned number for each bucket of distances is added to scores; given to attention
@@ -16,3 +18,4 @@
 #include <formwork/position/rope.hpp>
 #include <formwork/position/sinusoidal.hpp>
 #include <formwork/position/t5.hpp>
+#include <formwork/position/xpos.hpp>

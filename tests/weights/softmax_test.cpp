@@ -17,3 +17,11 @@ TEST_CASE("softmax: a row whose scores are all masked weighs nothing and keeps -
   const fw::saved_row<float> saved{masked, 0};
   CHECK(largest(fw::softmax{}.weight(fw::pack<float>(1), saved)) == 0);
 }
+
+TEST_CASE("softmax: of weights far below the largest nothing is left, so that no product with them leaves the normal numbers") {
+  std::vector<float> scores(4 * fw::lanes<float>);
+  for (std::size_t j = 0; j < scores.size(); ++j) scores[j] = -5.f * static_cast<float>(j);
+  const laws::weighed_row<float, fw::softmax> row(fw::softmax{}, scores, {4});
+  for (std::size_t j = 0; j < scores.size(); ++j)
+    CHECK((row.weights[j] == 0) == (scores[j] * fw::softmax::score_unit < -62));
+}

@@ -61,6 +61,9 @@ struct attention : projections<S> {
 
   static_assert(!absolute_position<position_type>,
                 "formwork: an absolute position is added to the embeddings of tokens; give it to the model, not to attention");
+  static_assert(!causal_position<position_type> || !mask_type::sees_ahead,
+                "formwork: this position makes scores grow without bound towards later keys; use it with a mask that does not see "
+                "ahead, such as causal");
 
   /// What incremental decoding has seen: the keys, turned to their positions, and the values.
   struct state {
@@ -163,7 +166,7 @@ struct attention : projections<S> {
       const auto turn = tables.of(position, shape.key_width, seen.unturned.capacity(), length);
       const sequences rows = seen.cache.rows();
       matrix<S> keys = seen.unturned.first(rows);
-      turn(keys, shape.key_heads, rows, direction::forward);
+      turn(keys, shape.key_heads, rows, direction::forward, side::keys);
       seen.cache.replace_keys(keys);
       seen.turn = turn;
     }
@@ -195,8 +198,8 @@ struct attention : projections<S> {
 
   static void turn_both(const turns<position_type, S>& turn, matrix<S>& qkv, const head_shape& h, const sequences& batch,
                         direction way) {
-    turn(q(qkv, h), h.query_heads, batch, way);
-    turn(k(qkv, h), h.key_heads, batch, way);
+    turn(q(qkv, h), h.query_heads, batch, way, side::queries);
+    turn(k(qkv, h), h.key_heads, batch, way, side::keys);
   }
 
   /// What a recording remembers of this layer: it may move before the backward pass.

@@ -27,7 +27,7 @@ struct feature_turn {
   void operator()(view<S> x, Index first, direction way) const {
     sequences rows{x.rows()};
     rows.starts(std::span(&first, 1));
-    turn(x, 1, rows, way);
+    turn(x, 1, rows, way, side::queries);  // keys alike
   }
 };
 
@@ -69,6 +69,8 @@ struct linear_attention : projections<S> {
   static_assert(rotates<position_type, S> || std::same_as<position_type, no_position>,
                 "formwork: linear attention has no scores that a position could be added to; use rope, or attention for this "
                 "position");
+  static_assert(!rotates_by_side<position_type, S>,
+                "formwork: linear attention turns the features of queries and keys alike; use rope, or attention for this position");
   static_assert(feature_policy<feature_type>);
 
   static constexpr bool turning = rotates<position_type, S>;

@@ -16,20 +16,46 @@ enum class direction {
   backward  ///< by minus the row's position
 };
 
+/// Whose rows are turned.
+enum class side { queries, keys };
+
+template <class P, class S>
+concept rotates_alike = requires(const P& p, const typename P::template table_type<S>& table, view<S> x, const sequences& rows) {
+  p.rotate(x, Index{}, table, rows, direction::forward);
+};
+template <class P, class S>
+concept rotates_by_side = requires(const P& p, const typename P::template table_type<S>& table, view<S> x, const sequences& rows) {
+  p.rotate(x, Index{}, table, rows, direction::forward, side::queries);
+};
+
 /// Turns the rows of queries and keys by their positions, in place, so that scores depend on distances only.
 ///
 ///   p.template table<S>(key_width, positions)     what rotate reads: made once, grown by table.reserve(positions)
-///   p.rotate(x, heads, table, rows, way)          x (tokens × heads · key_width)
+///   p.rotate(x, heads, table, rows, way)          x (tokens × heads · key_width); with a last argument, a side, where queries
+///                                                 and keys are turned in different ways
 ///
-/// Laws      a row alone has the bits of the same row in a batch; backward undoes forward and is its gradient; bits do not
-///           depend on how far the table reaches (tests/laws/position_laws.hpp).
+/// Laws      a row alone has the bits of the same row in a batch; backward is the gradient of forward, and undoes it where both
+///           sides turn alike; bits do not depend on how far the table reaches (tests/laws/position_laws.hpp).
 template <class P, class S>
-concept rotates = requires(const P& p, typename P::template table_type<S>& table, view<S> x, const sequences& rows) {
+concept rotates = (rotates_alike<P, S> || rotates_by_side<P, S>)&&requires(const P& p, typename P::template table_type<S>& table) {
   { p.template table<S>(Index{}, Index{}) } -> std::same_as<typename P::template table_type<S>>;
   { std::as_const(table).capacity() } -> std::same_as<Index>;
   table.reserve(Index{});
-  p.rotate(x, Index{}, std::as_const(table), rows, direction::forward);
 };
+
+/// p.rotate, whether or not it asks for the side.
+template <class S, class P>
+void rotate_side(const P& p, view<S> x, Index heads, const typename P::template table_type<S>& table, const sequences& rows,
+                 direction way, side of) {
+  if constexpr (rotates_by_side<P, S>)
+    p.rotate(x, heads, table, rows, way, of);
+  else
+    p.rotate(x, heads, table, rows, way);
+}
+
+/// A policy that is only right where no later key is seen says so with `static constexpr bool causal_only = true;`.
+template <class P>
+concept causal_position = requires { requires P::causal_only; };
 
 template <class P>
 concept rotary_position = rotates<P, float> && rotates<P, double> && std::equality_comparable<P>;

@@ -54,16 +54,18 @@ FORMWORK_INLINE pack<S, N> exp2(pack<S, N> x) {
 
 /// 2^x for x ≤ 0 (right up to 127), the cheapest: the weights of softmax attention.
 ///
-/// Numerics  ≤ 1 ULP with FMA, ≤ 1.25 without, down to -126 (double: -1022); exactly 0 from half a power below and at -∞.
+/// Numerics  ≤ 1 ULP with FMA, ≤ 1.25 without, down to -62 (double: -510); exactly 0 below: such a weight is nothing beside the
+///           largest, 1, and what it makes of values and gradients would soon not be normal numbers, in which every product
+///           costs some processors hundreds of cycles.
 template <real S, int N>
 FORMWORK_INLINE pack<S, N> exp2_nonpositive(pack<S, N> x) {
   using P = pack<S, N>;
   using numbers = elementary<S>;
+  constexpr int lowest = std::numeric_limits<S>::min_exponent / 2;
   const P magic(numbers::magic + numbers::bias);
-  const P c = max(x, P(-numbers::bias));
-  const P t = c + magic, f = c - (t - magic);
+  const P t = x + magic, f = x - (t - magic);
   const P y = fma(polynomial(f, numbers::exp2_series), f, P(1));
-  return y * from_words<P>(to_words(t) << numbers::mantissa);  // the exponent field 0 is the number 0
+  return select(x < P(lowest), P(0), y * from_words<P>(to_words(t) << numbers::mantissa));
 }
 
 /// e^x - 1, accurate near 0.

@@ -17,7 +17,8 @@ enum class pairing {
   interleaved  ///< (2i, 2i + 1): GPT-J, the RoFormer paper
 };
 
-/// cos and sin of position · inverse_frequency(i), times a factor, for positions 0 .. capacity() - 1.
+/// cos and sin of position · inverse_frequency(i), times a factor, for positions 0 .. capacity() - 1; with growth, pair i also
+/// times e^(growth(i) (position - origin)).
 ///
 /// Shapes    cos(p), sin(p): one number per pair of columns.
 /// Numerics  angles, cosines and sines in double, then rounded; so rows do not depend on the capacity.
@@ -26,8 +27,12 @@ template <real S>
 class rotary_table {
  public:
   rotary_table() = default;
-  rotary_table(std::span<const double> inverse_frequency, Index capacity, double factor = 1)
-      : inverse_frequency_(inverse_frequency.begin(), inverse_frequency.end()), factor_(factor) {
+  rotary_table(std::span<const double> inverse_frequency, Index capacity, double factor = 1, std::span<const double> growth = {},
+               Index origin = 0)
+      : inverse_frequency_(inverse_frequency.begin(), inverse_frequency.end()),
+        growth_(growth.begin(), growth.end()),
+        factor_(factor),
+        origin_(origin) {
     require(capacity >= 0, "rotary_table: capacity ", capacity, "; needs >= 0");
     reserve(capacity);
   }
@@ -50,9 +55,11 @@ class rotary_table {
       for (Index p = known + first; p < known + last; ++p) {
         std::fill_n(grown.row(p), grown.cols(), S(0));
         for (Index i = 0; i < pairs(); ++i) {
-          const double angle = static_cast<double>(p) * inverse_frequency_[static_cast<std::size_t>(i)];
-          grown(p, i) = static_cast<S>(factor_ * std::cos(angle));
-          grown(p, stride() + i) = static_cast<S>(factor_ * std::sin(angle));
+          const auto pair = static_cast<std::size_t>(i);
+          const double angle = static_cast<double>(p) * inverse_frequency_[pair];
+          const double size = growth_.empty() ? factor_ : factor_ * std::exp(static_cast<double>(p - origin_) * growth_[pair]);
+          grown(p, i) = static_cast<S>(size * std::cos(angle));
+          grown(p, stride() + i) = static_cast<S>(size * std::sin(angle));
         }
       }
     });
@@ -62,8 +69,9 @@ class rotary_table {
  private:
   Index stride() const { return padded<S>(pairs()); }
 
-  pooled_vector<double> inverse_frequency_;
+  pooled_vector<double> inverse_frequency_, growth_;
   double factor_ = 1;
+  Index origin_ = 0;
   matrix<S> table_;  // a row is cos of all pairs, then sin, each padded to whole packs
 };
 

@@ -4,7 +4,9 @@
 #include <formwork/core/memory.hpp>
 #include <formwork/core/pack.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -31,6 +33,13 @@ struct frequency_site {
 //   ntk_fixed       geometric / k^(2(i+1)/d)            kexue.fm/archives/9706; the last pair is interpolated
 //   ntk_mixed       geometric / k^((2(i+1)/d)^exponent) the same; exponent 1 is ntk_fixed, 0 interpolated
 //   dynamic         ntk_aware with k from the declared length; as in Hugging Face's transformers and jquesnelle's yarn
+//
+// Others leave the pairs alone that make many turns within the training length, interpolate those that make few, and blend
+// between; yarn() gives the first of them as a value, with the paper's temperature:
+//
+//   ntk_by_parts          by turns, from 1 to 32              Peng et al., 2309.00071; kexue.fm/archives/9948
+//   ntk_by_parts_in_code  by pairs, between those of 32 and 1 turn, rounded outwards   their code, and so most checkpoints
+//   llama3                by turns, from 1 to 4               Llama 3.1, whose base is 500,000, k 8 and training length 8192
 
 inline double geometric(const frequency_site& at) {
   return std::pow(at.base, -static_cast<double>(at.pair) / at.pairs());
@@ -66,6 +75,27 @@ inline double dynamic(const frequency_site& at) {
   return ntk_aware(slower);
 }
 
+/// The geometric frequency where `kept` is 1, the interpolated one where it is 0.
+inline double blended(const frequency_site& at, double kept) {
+  kept = std::clamp(kept, 0.0, 1.0);
+  return geometric(at) * (kept + (1 - kept) / at.extension);
+}
+/// How often a pair turns within the training length.
+inline double turns_in_training(const frequency_site& at) {
+  require(at.training_length > 0, "this table goes by turns within the training length, which is ", at.training_length,
+          "; needs the length of the sequences in training");
+  return static_cast<double>(at.training_length) * geometric(at) / (2 * std::numbers::pi);
+}
+inline double ntk_by_parts(const frequency_site& at) { return blended(at, (turns_in_training(at) - 1) / (32 - 1)); }
+inline double llama3(const frequency_site& at) { return blended(at, (turns_in_training(at) - 1) / (4 - 1)); }
+inline double ntk_by_parts_in_code(const frequency_site& at) {
+  const double turns_of_first = turns_in_training({.training_length = at.training_length});
+  const auto pair_of = [&](double turns) { return at.pairs() * std::log(turns_of_first / turns) / std::log(at.base); };
+  const double low = std::max(std::floor(pair_of(32)), 0.0);
+  const double high = std::min(std::ceil(pair_of(1)), static_cast<double>(at.rotated_width - 1));
+  return blended(at, 1 - (static_cast<double>(at.pair) - low) / (high > low ? high - low : 0.001));
+}
+
 /// The inverse frequencies of a rotary position as one value: a formula and its numbers. Another table is another value,
 /// not another type, so that a trained model can be given one at run time:
 ///
@@ -91,5 +121,17 @@ struct frequencies {
   }
   friend bool operator==(const frequencies&, const frequencies&) = default;
 };
+
+/// A model's table for sequences `extension` times as long as in training, without or after some further training: ntk_by_parts,
+/// or ntk_by_parts_in_code for checkpoints trained by that, and a softmax the sharper the longer they are: queries and keys
+/// are multiplied by 0.1 log(extension) + 1.
+///
+/// Source    Peng et al., 2309.00071, sections 3.2 to 3.4.
+inline frequencies yarn(double extension, Index training_length, double (*by_parts)(const frequency_site&) = ntk_by_parts) {
+  return {.formula = by_parts,
+          .extension = extension,
+          .training_length = training_length,
+          .factor = extension > 1 ? 0.1 * std::log(extension) + 1 : 1};
+}
 
 }  // namespace formwork

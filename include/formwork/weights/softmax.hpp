@@ -11,7 +11,8 @@ namespace formwork::inline FORMWORK_ABI {
 /// weight_j = exp(s_j - m) / Σ_k exp(s_k - m), m the largest score of the row; kept is m + log Σ_k exp(s_k - m).
 ///
 /// Numerics  one pass: the sum so far is rescaled when a later block holds a larger score. Scores come times log₂e, so that
-///           every exponential is a power of two. A row that sees nothing keeps -inf and weighs nothing.
+///           every exponential is a power of two. A weight below 2^-62 (double: 2^-510) of its row's largest is 0. A row that
+///           sees nothing keeps -inf and weighs nothing.
 /// Source    Milakov and Gimelshein, 1805.02867; Dao et al., 2205.14135.
 struct softmax {
   using plugs_into = slot::weights;
