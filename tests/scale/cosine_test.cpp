@@ -16,6 +16,8 @@ template <class S>
 using by_cosine = fw::attention<S, fw::causal, fw::rope<>, fw::cosine>;
 template <class S>
 using by_key = fw::attention<S, fw::full, fw::rope<>, fw::grouped, fw::key_normalized>;
+template <class S>
+using decaying = fw::attention<S, fw::causal, fw::xpos<>, fw::temperature<S, fw::cosine>>;
 const fw::sizes sizes{.width = 24, .heads = 4}, shared{.width = 24, .heads = 4, .key_heads = 2};
 
 template <class M>
@@ -74,6 +76,7 @@ TEST_CASE("attention by cosine or normalised keys keeps the laws of mixers and g
   laws::any_split_equals_the_parallel_form<by_cosine<float>>(sizes);
   laws::gradients_are_right<by_cosine<double>>(sizes);
   laws::gradients_are_right<by_key<double>>(shared);
+  laws::gradients_are_right<decaying<double>>(sizes);
 }
 
 TEST_CASE("cosine: queries and keys of length 0 give and get numbers") {

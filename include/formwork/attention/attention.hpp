@@ -109,6 +109,7 @@ struct attention : projections<S> {
     const auto values = score_values<S>::make(x.tape(), scale, score, position, weights, shape,
                                               distances_met<mask_type>(batch.positions(), batch.longest()));
     auto scaled = scaled_by(values, qkv);
+    if (x.tape().records()) scaled.remember(q(qkv, shape), k(qkv, shape));
     turn_both(turn, qkv, shape, batch, direction::forward);
     recorded from(*this, values);
     attend_forward<S>(y.write(), kept, q(qkv, shape), k(qkv, shape), v(qkv, shape), batch, batch, shape, from.policies);
@@ -152,7 +153,8 @@ struct attention : projections<S> {
       st.unturned = unturned_keys<S>(room.sequences, room.capacity, shape.key_heads * shape.key_width);
     tape<S> quiet{recording::off};
     st.values = kept_score_values<S>(
-        score_values<S>::make(quiet, scale, score, position, weights, shape, distances_met<mask_type>(room.capacity, room.capacity)));
+        score_values<S>::make(quiet, scale, score, position, weights, shape,
+                              distances_met<mask_type>(room.capacity, room.capacity)));
     return st;
   }
 
@@ -188,7 +190,8 @@ struct attention : projections<S> {
     return with_parameters(heads, [](const auto&... mixing) { return std::tuple(gradient_of(mixing)...); });
   }
   auto chosen(const auto& values) const {
-    return attend_policies{mask, scale_in_kernel(scale), scores_in_kernel<S>(score, position, values), weights_in_kernel<S>(weights, values),
+    return attend_policies{mask, scale_in_kernel(scale), scores_in_kernel<S>(score, position, values),
+                           weights_in_kernel<S>(weights, values),
                            in_kernel(heads)};
   }
 
@@ -229,8 +232,8 @@ struct attention : projections<S> {
         std::get<1>(mixing).add(std::move(dweights));
       }
       values.add(std::move(learned));
-      scaled.backward(q(d, h), k(d, h), q(qkv, h), k(qkv, h), h, values.factors);
       turn_both(turn, d, h, x.batch(), direction::backward);
+      scaled.backward(q(d, h), k(d, h), h, values.factors);
       base::recorded::backward(x, d);
     }
   };

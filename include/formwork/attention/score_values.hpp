@@ -12,8 +12,8 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// What scale, score, position and weights have to give besides themselves: factors and numbers of each head and tables by distance,
-/// made on the tape, so that their gradients go back to whatever they were made from. Empty where there are none.
+/// What scale, score, position and weights have to give besides themselves: factors and numbers of each head and tables by
+/// distance, made on the tape, so that their gradients go back to whatever they were made from. Empty where there are none.
 template <real S>
 struct score_values {
   var<S> factors = {};  ///< of the scale, (1 × query heads)
@@ -82,28 +82,34 @@ template <class Scale, real S>
 struct scaled_heads {
   using base = kernel_scale<Scale>;
   static constexpr lengths q_lengths = query_lengths_of<base>, k_lengths = key_lengths_of<base>;
-  static constexpr bool any = learns_factors<Scale, S> || q_lengths == lengths::unit || k_lengths == lengths::unit;
+  static constexpr bool changes_q = learns_factors<Scale, S> || q_lengths == lengths::unit, changes_k = k_lengths == lengths::unit;
 
   matrix<S> q_inverse = {}, k_inverse = {};  ///< 1 / lengths
+  matrix<S> q = {}, k = {};                  ///< as they came out, before they were turned
 
-  scaled_heads(view<S> q, view<S> k, const head_shape& h, [[maybe_unused]] view<const S> factors) {
-    const auto room = [&](lengths l, Index heads) { return l == lengths::unit ? matrix<S>(q.rows(), heads) : matrix<S>(); };
+  scaled_heads(view<S> queries, view<S> keys, const head_shape& h, [[maybe_unused]] view<const S> factors) {
+    const auto room = [&](lengths l, Index heads) { return l == lengths::unit ? matrix<S>(keys.rows(), heads) : matrix<S>(); };
     q_inverse = room(q_lengths, h.query_heads), k_inverse = room(k_lengths, h.key_heads);
-    if constexpr (learns_factors<Scale, S> || q_lengths == lengths::unit)
-      scale_heads<S>(q, h.query_heads, factors.data(), q_lengths, q_inverse);
-    if constexpr (k_lengths == lengths::unit) scale_heads<S>(k, h.key_heads, nullptr, k_lengths, k_inverse);
+    if constexpr (changes_q) scale_heads<S>(queries, h.query_heads, factors.data(), q_lengths, q_inverse);
+    if constexpr (changes_k) scale_heads<S>(keys, h.key_heads, nullptr, k_lengths, k_inverse);
   }
 
-  /// Gradients before from those after; q and k as they are after.
-  void backward(view<S> dq, view<S> dk, view<const S> q, view<const S> k, const head_shape& h, const var<S>& factors) const {
-    if constexpr (learns_factors<Scale, S> || q_lengths == lengths::unit) {
+  /// For the way back.
+  void remember(view<const S> queries, view<const S> keys) {
+    if constexpr (changes_q) q = matrix<S>(queries);
+    if constexpr (changes_k) k = matrix<S>(keys);
+  }
+
+  /// Gradients before from those after.
+  void backward(view<S> dq, view<S> dk, const head_shape& h, const var<S>& factors) const {
+    if constexpr (changes_q) {
       const bool learns = factors && factors.tracked();
       const S* by = factors ? factors.value().data() : nullptr;
       matrix<S> dots = learns ? matrix<S>(q.rows(), h.query_heads) : matrix<S>();
       scale_heads_backward<S>(dq, q, h.query_heads, by, q_lengths, q_inverse, dots);
       if (learns) gradient_of(factors).add(factor_gradient(dots, by));
     }
-    if constexpr (k_lengths == lengths::unit)
+    if constexpr (changes_k)
       scale_heads_backward<S>(dk, k, h.key_heads, nullptr, k_lengths, k_inverse, view<S>());
   }
 

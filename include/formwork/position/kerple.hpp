@@ -36,8 +36,8 @@ struct kerple_power {
 ///
 ///   logarithmic: -r₁ log(1 + r₂ |i - j|)      power: -r₁ |i - j|^r₂
 ///
-/// Shapes    amplitude, rate (1 × heads), role table: r₁ = softplus(amplitude), r₂ = softplus(rate), or 2 sigmoid(rate) for the
-///           power, so that each is what it must be whatever is learned.
+/// Shapes    amplitude, rate (1 × heads), role table: r₁ = softplus(amplitude), r₂ = softplus(rate), or 2 sigmoid(rate) for
+///           the power, so that each is what it must be whatever is learned.
 /// Numerics  distances are exact in the scalar: below 2^24 positions in float; d = 0 has the bias 0.
 /// Cost      a table by distance once a call; one load and one sum a score.
 /// Source    Chi et al., 2205.09921, equations 3 (both kernels) and section 4.
