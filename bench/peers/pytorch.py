@@ -143,11 +143,19 @@ def attend(backward, causal, n, d):
 
 
 CAP, WIDTH = 30.0, 256
-SCORES = {  # of eager tensors (scores, distance i - j, slopes of heads), and of FlexAttention
-    "softcap:8": lambda s, distance, slope: CAP * torch.tanh(s / CAP),
-    "alibi:8": lambda s, distance, slope: s - slope * distance,
-    "sliding_window:256": lambda s, distance, slope: s,
+SCORES = {  # of eager tensors (scores, distance i - j, head, numbers), and of FlexAttention
+    "softcap:8": lambda s, distance, head, numbers: CAP * torch.tanh(s / CAP),
+    "alibi:8": lambda s, distance, head, slopes: s - slopes[head] * distance,
+    "t5:8": lambda s, distance, head, biases: s + biases[head, distance.clamp(min=0)],
+    "sliding_window:256": lambda s, distance, head, numbers: s,
 }
+
+
+def t5_buckets(n, buckets=32, longest=128):
+    """Of causal distances 0 .. n - 1: half of them single, the others growing."""
+    distance, single = torch.arange(n), buckets // 2
+    grown = single + (torch.log(distance.clamp(min=1) / single) / math.log(longest / single) * (buckets - single)).long()
+    return torch.where(distance < single, distance, grown.clamp(max=buckets - 1))
 
 
 def variant(kind, backward, n, d, compiled):
@@ -156,27 +164,35 @@ def variant(kind, backward, n, d, compiled):
     window = kind.startswith("sliding")
     heads = 1 if window else 8
     q, k, v = (torch.randn(1, heads, n, d, requires_grad=backward) for _ in range(3))
-    slopes = 2.0 ** (-torch.arange(1.0, heads + 1) * 8 / heads)
+    numbers = 2.0 ** (-torch.arange(1.0, heads + 1) * 8 / heads)
+    leaves = (q, k, v)
+    if kind == "t5:8":
+        table, buckets = torch.randn(heads, 32, requires_grad=backward), t5_buckets(n)
+        leaves = (q, k, v, table)
     flops = 4.0 * d * WIDTH * (n - WIDTH / 2) if window else heads * attention_flops(n, d, True)
     if compiled and not backward:
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
         seen = (lambda b, h, i, j: (i >= j) & (i - j < WIDTH)) if window else (lambda b, h, i, j: i >= j)
         mask = create_block_mask(seen, None, None, n, n, device="cpu")
-        score = None if window else lambda s, b, h, i, j: SCORES[kind](s, i - j, slopes[h])
-        flex = torch.compile(flex_attention)
+        if kind == "t5:8":
+            numbers = table[:, buckets]
+        score = None if window else lambda s, b, h, i, j: SCORES[kind](s, i - j, h, numbers)
+        flex = torch.compile(flex_attention, dynamic=False)  # dynamic shapes of a second score do not compile (2.15)
         return {"flops": flops}, lambda: flex(q, k, v, score_mod=score, block_mask=mask)
     distance = torch.arange(n)[:, None] - torch.arange(n)
     hidden = (distance < 0) | (distance >= (WIDTH if window else n))
 
-    def forward(q, k, v):
-        scores = SCORES[kind](q @ k.transpose(2, 3) * d**-0.5, distance, slopes[:, None, None])
+    head = torch.arange(heads)[:, None, None]
+
+    def forward(q, k, v, *table):
+        scores = SCORES[kind](q @ k.transpose(2, 3) * d**-0.5, distance, head, table[0][:, buckets] if table else numbers)
         return torch.softmax(scores.masked_fill(hidden, -math.inf), dim=-1) @ v
 
     run = torch.compile(forward) if compiled else forward
     if not backward:
-        return {"flops": flops}, lambda: run(q, k, v)
+        return {"flops": flops}, lambda: run(*leaves)
     dy = torch.randn(1, heads, n, d)
-    return {"flops": 3.5 * flops}, lambda: torch.autograd.grad(run(q, k, v), (q, k, v), dy)
+    return {"flops": 3.5 * flops}, lambda: torch.autograd.grad(run(*leaves), leaves, dy)
 
 
 def talking_heads(backward, causal, heads, n, d):
@@ -371,7 +387,7 @@ def rows(compiled):
                 name = f"attend/{'backward' if backward else 'forward'}/{'causal' if causal else 'full'}/n:{n}/d:64"
                 yield name, lambda backward=backward, causal=causal, n=n: attend(backward, causal, n, 64)
     for backward in (False, True):
-        for kind in ("softcap:8", "alibi:8"):
+        for kind in ("softcap:8", "alibi:8", "t5:8"):
             name = f"attend/forward{'_backward' if backward else ''}/causal/{kind}/n:2048/d:64"
             yield name, lambda kind=kind, backward=backward: variant(kind, backward, 2048, 64, compiled), ("compiled",)
     yield "attend/forward/sliding_window:256/n:16384/d:64", lambda: variant("sliding_window:256", False, 16384, 64, compiled), ("compiled",)

@@ -73,7 +73,8 @@ template <class S, class Mask>
 gradients<S> as_it_reads(const attention_case<S>& one, const learned<S>& l, Mask mask) {
   const auto& [heads, key_heads, d, w, a, b, c] = one.shape;
   const auto zeros = [](const fw::matrix<S>& like) { return fw::matrix<S>(like.rows(), like.cols(), S(0)); };
-  gradients<S> r{zeros(one.dout), zeros(one.q), zeros(one.k), zeros(one.v), zeros(l.numbers), zeros(l.biases), zeros(l.factors), zeros(l.numbers)};
+  gradients<S> r{zeros(one.dout),  zeros(one.q),     zeros(one.k),      zeros(one.v),
+                 zeros(l.numbers), zeros(l.biases), zeros(l.factors), zeros(l.numbers)};
   const S scale = static_cast<S>(1 / std::sqrt(static_cast<double>(d)));
   for (Index s = 0; s < one.batch.count(); ++s)
     for (Index h = 0; h < heads; ++h)
@@ -147,7 +148,9 @@ void check_accuracy(const attention_case<double>& one, Mask mask) {
   // Thousands of numbers of both signs meet in one: the error is that of their sum without signs.
   for (Index i = 0; i < ours.numbers.size(); ++i) {
     CAPTURE(i);
-    const auto error = [&](const auto& got) { return std::abs(static_cast<double>(got.numbers.data()[i]) - oracle.numbers.data()[i]); };
+    const auto error = [&](const auto& got) {
+      return std::abs(static_cast<double>(got.numbers.data()[i]) - oracle.numbers.data()[i]);
+    };
     const double parts = oracle.number_parts.data()[i];
     CHECK(error(ours) <= 4 * static_cast<double>(std::numeric_limits<float>::epsilon()) * parts);
     CHECK(error(wide) <= 4 * std::numeric_limits<double>::epsilon() * parts);
@@ -172,7 +175,8 @@ TEST_CASE("numbers, biases and factors get the gradients of the loops, as accura
   check_accuracy(later, fw::full{});
 }
 
-TEMPLATE_TEST_CASE("learned gradients: bits depend neither on threads, nor on where buffers lie, nor on masked NaN", "", float, double) {
+TEMPLATE_TEST_CASE("learned gradients: bits depend neither on threads, nor on where buffers lie, nor on masked NaN", "", float,
+                   double) {
   const attention_case<TestType> one({4, 2, 9, 7}, {70, 1, 0, 450});
   const learned<TestType> l(4);
   const auto expected = by_kernel(one, l, fw::causal{});

@@ -69,6 +69,7 @@ TEST_CASE("a training step makes no heap allocation after one of the largest sha
     check(make_hybrid<with_s4d<float>>(), threads);
     check(make_hybrid<with_legs<float>>(), threads);
     check(make_talking<float>(), threads);
+    check(make_learned_scores<float>(), threads);
   }
 }
 
@@ -94,4 +95,5 @@ TEST_CASE("a decoded token makes no heap allocation after the first") {
   check(make_hybrid<with_s4d<float>>());
   check(make_hybrid<with_legs<float>>());
   check(make_talking<float>());
+  check(make_learned_scores<float>());
 }

@@ -35,6 +35,26 @@ using talking = fw::language_model<
     S, fw::block<S, fw::pre_norm<fw::rms_norm>, fw::attention<S, fw::causal, fw::rope<>, fw::talking_heads<S>>,
                  fw::gated_mlp<S, fw::silu>>>;
 
+/// Everything inside the scores that learns, at once.
+struct bent {
+  static constexpr std::array start = {5.0, 0.2};
+  template <class T>
+  T operator()(T score, fw::score_site<T> at) const {
+    return at.learned[0] * tanh(score * at.learned[1]);
+  }
+};
+template <class S>
+using learned_scores = fw::language_model<
+    S, fw::block<S, fw::pre_norm<fw::rms_norm>,
+                 fw::attention<S, fw::causal, fw::t5<S>, fw::temperature<S, fw::cosine>, fw::learned_formula<S, bent>, fw::urpe<S>>,
+                 fw::gated_mlp<S, fw::silu>>>;
+template <class S>
+learned_scores<S> make_learned_scores(std::uint64_t seed = 3) {
+  fw::rng random{seed};
+  return learned_scores<S>::make({.vocab = 31, .width = 24, .depth = 2, .heads = 3, .hidden = 40}, random,
+                                 fw::urpe<S>{.longest = 64});
+}
+
 template <class S>
 gated<S> make_gated(std::uint64_t seed = 3) {
   fw::rng random{seed};

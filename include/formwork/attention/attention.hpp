@@ -196,7 +196,7 @@ struct attention : projections<S> {
   }
 
   auto scaled_by(const auto& values, matrix<S>& qkv) const {
-    return scaled_heads<scale_type, S>(q(qkv, shape), k(qkv, shape), shape, formwork::seen(values.factors));
+    return scaled_heads<scale_type, S>(q(qkv, shape), k(qkv, shape), shape, value_of(values.factors));
   }
 
   static void turn_both(const turns<position_type, S>& turn, matrix<S>& qkv, const head_shape& h, const sequences& batch,

@@ -54,11 +54,11 @@ struct score_values {
 };
 
 template <real S>
-view<const S> seen(const var<S>& x) {
+view<const S> value_of(const var<S>& x) {
   return x ? x.value() : view<const S>();
 }
 template <real S>
-view<const S> seen(const matrix<S>& x) {
+view<const S> value_of(const matrix<S>& x) {
   return x;
 }
 
@@ -141,7 +141,7 @@ auto scores_in_kernel(const Score& score, const Position& position, view<const S
 }
 template <real S, class Score, class Position>
 auto scores_in_kernel(const Score& score, const Position& position, const auto& values) {
-  return scores_in_kernel<S>(score, position, seen(values.numbers), seen(values.biases), values.first);
+  return scores_in_kernel<S>(score, position, value_of(values.numbers), value_of(values.biases), values.first);
 }
 
 /// The kernel's weights.
@@ -149,7 +149,7 @@ template <real S, class Weights>
 auto weights_in_kernel(const Weights& weights, [[maybe_unused]] const auto& values) {
   if constexpr (learns_weights<Weights, S>)
     return distance_weighed<S, std::remove_cvref_t<decltype(weights.base)>>{weights.base,
-                                                                           {seen(values.weight_factors), values.first}};
+                                                                           {value_of(values.weight_factors), values.first}};
   else
     return weights;
 }

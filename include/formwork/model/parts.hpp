@@ -34,6 +34,8 @@ struct model_parts {
   using position_type = typename decltype(position_of(join_lists<if_policy<Part>...>()))::type;
   static_assert(!rotary_position<position_type>,
                 "formwork: a rotary position turns queries and keys; give it to attention, not to the model");
+  static_assert(!biased_position<position_type> && !distance_position<position_type>,
+                "formwork: this position adds to scores; give it to attention, not to the model");
 };
 
 /// Where a model of tokens begins: their vectors and, where it has an absolute position, those of their places.

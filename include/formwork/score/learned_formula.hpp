@@ -63,7 +63,8 @@ struct learned_formula {
   using scalar = S;
   using kernel_form = formula_of_numbers<S, Formula>;
   static constexpr int learned = kernel_form::learned;
-  static_assert(score_policy<kernel_form>, "formwork: a learned formula is T operator()(T score, score_site<T> at) const");
+  static_assert(score_formula<Formula, pack<S>> && score_formula<Formula, dual<pack<S>, 1 + learned>>,
+                "formwork: a learned formula is template <class T> T operator()(T score, score_site<T> at) const");
 
   Formula formula = {};  ///< with constants of its own
   numbers_of whose = numbers_of::each_head;
