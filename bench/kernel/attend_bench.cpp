@@ -178,7 +178,9 @@ void bench::rows() {
              [=] { return backward(longer, one, policies<fw::causal>()); });
 
   const fw::head_shape eight{8, 8, 64, 64};
-  const auto sloped = policies(fw::causal{}, fw::with_bias(fw::plain{}, fw::alibi{}));
+  fw::tape<float> quiet{fw::recording::off};
+  static const fw::matrix<float> slopes(fw::alibi{}.distance_biases(quiet, 8, fw::distances_met<fw::causal>(2048, 2048)).value());
+  const auto sloped = policies(fw::causal{}, fw::with_bias(fw::plain{}, fw::by_distance<float>{slopes, -2047}));
   const auto capped = policies<fw::causal, fw::softcap>();
   // Each beside the rows of independent:8.
   const auto three_rows = [=](const std::string& name, const auto& chosen, fw::score_gradients<float> learned = {}) {

@@ -120,8 +120,9 @@ struct no_position {
 ///
 ///   rotate      queries and keys are turned before their product: `rotary_position`, given to attention. Such policies
 ///               compare, so that a table is made again when a value has changed.
-///   bias        a number is added to each score, after its formula: `biased_position`, given to attention
-///   distance_biases   the same from a table of distances, which costs one load: `biases_distances`, given to attention
+///   distance_biases   a number for its distance is added to each score, after its formula: `distance_position`, given to
+///               attention; numbers may be learned
+///   bias        the same by a formula of all a site has: `biased_position`, given to attention
 ///   embed       a vector is added to each token's: `absolute_position`, given to the model
 template <class P>
 concept position_policy = policy<P> && std::same_as<typename P::plugs_into, slot::position> &&
