@@ -5,5 +5,7 @@
 ///
 ///   attention          multi-head softmax attention
 ///   linear_attention   through sums of features, linear in the tokens
+///
+/// and check_feature, which holds a feature map of your own to what linear attention asks of it (not included here).
 #include <formwork/attention/attention.hpp>
 #include <formwork/attention/linear_attention.hpp>

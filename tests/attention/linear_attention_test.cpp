@@ -26,6 +26,14 @@ using rotary = fw::linear_attention<S, fw::rope<>, fw::causal, fw::exponential>;
 template <class S>
 using relu = fw::linear_attention<S, fw::causal, fw::relu_plus_epsilon, fw::rope<fw::pairing::interleaved>>;
 template <class S>
+using cosines = fw::linear_attention<S, fw::causal, fw::one_plus_cos, fw::rope<>>;
+template <class S>
+using random_features = fw::linear_attention<S, fw::causal, fw::favor<S>, fw::rope<>>;
+template <class S>
+using taylor = fw::linear_attention<S, fw::taylor_map, fw::causal>;
+template <class S>
+using over_sequences = fw::linear_attention<S, fw::full, fw::efficient, fw::rope<>>;
+template <class S>
 using own = fw::linear_attention<S, softplus_feature, fw::causal>;
 
 static_assert(fw::mixer<plain<float>> && fw::mixer<rotary<double>>);
@@ -41,6 +49,10 @@ TEST_CASE("linear attention: a sequence has the same bits alone and in a ragged 
   laws::alone_as_in_a_batch<relu<double>>(unequal);
   laws::alone_as_in_a_batch<own<float>>(unequal);
   laws::alone_as_in_a_batch<fw::linear_attention<double, fw::full, fw::rope<>>>(equal);
+  laws::alone_as_in_a_batch<cosines<float>>(unequal);
+  laws::alone_as_in_a_batch<random_features<float>>(unequal);
+  laws::alone_as_in_a_batch<taylor<float>>(unequal);
+  laws::alone_as_in_a_batch<over_sequences<float>>(unequal);
 }
 
 TEST_CASE("linear attention: prefill in any split, then steps, equals the parallel form, as a layer") {
@@ -48,6 +60,9 @@ TEST_CASE("linear attention: prefill in any split, then steps, equals the parall
   laws::any_split_equals_the_parallel_form<rotary<float>>(unequal);
   laws::any_split_equals_the_parallel_form<relu<double>>(unequal);
   laws::any_split_equals_the_parallel_form<own<double>>(equal);
+  laws::any_split_equals_the_parallel_form<cosines<float>>(unequal);
+  laws::any_split_equals_the_parallel_form<random_features<float>>(unequal);
+  laws::any_split_equals_the_parallel_form<taylor<float>>(unequal);
 }
 
 TEST_CASE("linear attention: nothing sees the future") {
@@ -55,6 +70,9 @@ TEST_CASE("linear attention: nothing sees the future") {
   laws::nothing_sees_the_future<rotary<double>>(unequal);
   laws::nothing_sees_the_future<relu<float>>(equal);
   laws::nothing_sees_the_future<own<float>>(unequal);
+  laws::nothing_sees_the_future<cosines<float>>(unequal);
+  laws::nothing_sees_the_future<random_features<float>>(unequal);
+  laws::nothing_sees_the_future<taylor<float>>(unequal);
 }
 
 TEST_CASE("linear attention: gradients of the layer match central differences") {
@@ -62,11 +80,16 @@ TEST_CASE("linear attention: gradients of the layer match central differences") 
   laws::gradients_are_right<plain<double>>(equal, short_steps);
   laws::gradients_are_right<rotary<double>>(unequal);
   laws::gradients_are_right<own<double>>(unequal);
+  laws::gradients_are_right<cosines<double>>(unequal);
+  laws::gradients_are_right<random_features<double>>(unequal);
+  laws::gradients_are_right<taylor<double>>(unequal);
+  laws::gradients_are_right<over_sequences<double>>(unequal);
   laws::gradients_are_right<fw::linear_attention<double, fw::full, fw::rope<>>>(unequal, short_steps);
 }
 
 TEST_CASE("linear attention: a layer that moves before the backward pass still gets its gradients") {
   laws::a_moved_layer_gets_its_gradients<rotary<double>>(unequal);
+  laws::a_moved_layer_gets_its_gradients<over_sequences<double>>(unequal);
 }
 
 TEST_CASE("linear attention: a value given to make reaches its slot") {
@@ -75,6 +98,18 @@ TEST_CASE("linear attention: a value given to make reaches its slot") {
                                    fw::rope<fw::pairing::interleaved>{.base = 100});
   CHECK(m.feature.epsilon == 0.5);
   CHECK(m.position.base == 100);
+}
+
+TEST_CASE("linear attention: favor's directions are a frozen parameter, the layer's own, of the asked number") {
+  fw::rng random{1};
+  auto m = random_features<float>::make(fw::builder{.sizes = equal, .random = random}, fw::favor<float>{.features = 48});
+  CHECK(m.feature.directions.cols() == 48);
+  fw::Index frozen = 0;
+  fw::for_each_named_parameter(m, [&](const std::string& path, const auto& p) {
+    CHECK(p.frozen() == (path == "feature.directions"));
+    frozen += p.frozen();
+  });
+  CHECK(frozen == 1);
 }
 
 TEST_CASE("linear attention: without a rotary position a state takes the same memory whatever its capacity") {

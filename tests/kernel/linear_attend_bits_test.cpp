@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <formwork/layer/builder.hpp>
+
+#include <map>
+
 #include "kernel/attention_bits.hpp"
 #include "kernel/linear_attend_cases.hpp"
 
@@ -26,6 +30,16 @@ void check_splits(const linear_case<S>& all, const Policies& chosen, const std::
   });
 }
 
+/// favor's map with directions of a fixed seed; the same whenever asked for.
+template <class S>
+const fw::favor<S>& random_features(Index key_width) {
+  static std::map<Index, fw::favor<S>> made;
+  fw::rng random{3};
+  if (!made.count(key_width))
+    made.emplace(key_width, fw::favor<S>::make(fw::builder{.sizes = {.width = key_width, .heads = 1}, .random = random}, {}));
+  return made.at(key_width);
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("linear attention gives the same bits every run and on 1, 2, 3 and 8 threads", "", float, double) {
@@ -45,6 +59,17 @@ TEMPLATE_TEST_CASE("linear attention gives the same bits every run and on 1, 2, 
   check(linear());
   check(turning<S>());
   check(linear<key_sums::full>());
+  check(linear(random_features<S>(20).template prepared<S>(20)));
+  check(linear(fw::prepared<S>(fw::taylor_map{}, 20)));
+  const auto over_sequences = [&](int n) {
+    fw::threads(n);
+    auto k = one.k;
+    fw::efficient{}.over_sequences(k.all(), one.shape.key_heads, one.batch);
+    return k;
+  };
+  const int before = fw::threads();
+  CHECK(checks::same_bits(over_sequences(1), over_sequences(3)));
+  fw::threads(before);
 }
 
 TEMPLATE_TEST_CASE("linear attention: a sequence alone has the bits it has in a ragged batch, outputs and all gradients", "",
@@ -89,23 +114,29 @@ TEMPLATE_TEST_CASE("linear attention: prefill in any split, then single steps, e
 TEMPLATE_TEST_CASE("linear attention gives the same bits at 16 buffer offsets and any row gap", "", float, double) {
   using checks::shifted;
   const linear_case<TestType> one({2, 1, 9, 11}, {60, 3});
-  const auto chosen = linear();
-  const auto expected = one.run(chosen);
-  for (Index offset = 0; offset < 16; ++offset) {
-    const Index gap = offset * 5 % 7;
-    shifted<TestType> q(one.q, offset, gap), k(one.k, 15 - offset, gap), v(one.v, offset), dout(one.dout, 15 - offset),
-        out(expected.out, offset), kept(expected.kept, offset, gap), dq(expected.dq, 15 - offset), dk(expected.dk, offset),
-        dv(expected.dv, offset, gap);
-    fw::linear_attend_forward<TestType>(out.view(), kept.view(), q.view(), k.view(), v.view(), one.batch, one.shape, chosen);
-    fw::linear_attend_backward<TestType>(dq.view(), dk.view(), dv.view(), dout.view(), out.view(), kept.view(), q.view(),
-                                         k.view(), v.view(), one.batch, one.shape, chosen);
-    CAPTURE(offset);
-    CHECK(checks::same_bits(out.copy(), expected.out));
-    CHECK(checks::same_bits(kept.copy(), expected.kept));
-    CHECK(checks::same_bits(dq.copy(), expected.dq));
-    CHECK(checks::same_bits(dk.copy(), expected.dk));
-    CHECK(checks::same_bits(dv.copy(), expected.dv));
-  }
+  const auto& random = random_features<TestType>(9);
+  const auto check = [&](const auto& chosen) {
+    const auto expected = one.run(chosen);
+    for (Index offset = 0; offset < 16; ++offset) {
+      const Index gap = offset * 5 % 7;
+      shifted<TestType> q(one.q, offset, gap), k(one.k, 15 - offset, gap), v(one.v, offset), dout(one.dout, 15 - offset),
+          out(expected.out, offset), kept(expected.kept, offset, gap), dq(expected.dq, 15 - offset), dk(expected.dk, offset),
+          dv(expected.dv, offset, gap);
+      fw::linear_attend_forward<TestType>(out.view(), kept.view(), q.view(), k.view(), v.view(), one.batch, one.shape, chosen);
+      fw::linear_attend_backward<TestType>(dq.view(), dk.view(), dv.view(), dout.view(), out.view(), kept.view(), q.view(),
+                                           k.view(), v.view(), one.batch, one.shape, chosen);
+      CAPTURE(offset);
+      CHECK(checks::same_bits(out.copy(), expected.out));
+      CHECK(checks::same_bits(kept.copy(), expected.kept));
+      CHECK(checks::same_bits(dq.copy(), expected.dq));
+      CHECK(checks::same_bits(dk.copy(), expected.dk));
+      CHECK(checks::same_bits(dv.copy(), expected.dv));
+    }
+  };
+  check(linear());
+  check(linear(fw::one_plus_cos{}));
+  check(linear(fw::prepared<TestType>(fw::limit_map{}, 9)));
+  check(linear(random.template prepared<TestType>(9)));
 }
 
 TEMPLATE_TEST_CASE("linear attention: a later key or value changes no bit of an output or a query's gradient, NaN or not", "",

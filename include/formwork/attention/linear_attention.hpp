@@ -39,7 +39,8 @@ struct feature_turn {
 ///   q, k, v = x Q, x K, x V -> o_i = Σ_j [R_i φ(q_i) · R_j φ(k_j)] v_j / Σ_j φ(q_i) · φ(k_j) -> output
 ///
 /// A rotary position turns the features of the numerator only, so that the denominator stays positive; the weights of a row
-/// need not sum to 1 then.
+/// need not sum to 1 then. Where the map says so (one_plus_cos, favor, taylor_map, limit_map) it turns q and k before they are
+/// mapped, in numerator and denominator.
 ///
 /// Shapes    x, y (tokens × width); the weights as in projections.
 /// Numerics  see kernel/linear_attend_forward.hpp; the incremental form gives the bits of the parallel one.
@@ -72,6 +73,11 @@ struct linear_attention : projections<S> {
   static_assert(!rotates_by_side<position_type, S>,
                 "formwork: linear attention turns the features of queries and keys alike; use rope, or attention for this position");
   static_assert(feature_policy<feature_type>);
+  static_assert(feature_formula<feature_type> || maps_rows<feature_type, S>,
+                "formwork: this feature map holds numbers of another scalar type than its linear attention; give both the same");
+  static_assert(!looks_over_sequences<feature_type, S> || mask_type::sees_ahead,
+                "formwork: this feature map normalises keys over their whole sequence, so a query would see later keys; use full, "
+                "or exponential, the causal relative of efficient attention");
 
   static constexpr bool turning = rotates<position_type, S>;
   using turn_type = std::conditional_t<turning, feature_turn<position_type, S>, unturned>;
@@ -93,6 +99,7 @@ struct linear_attention : projections<S> {
   static linear_attention make(const builder& b, const Value&... given) {
     linear_attention m{base::make(b, grouped{}.shape(b.sizes))};
     fill_slots(m, given...);
+    m.feature = make_policy<feature_type>(b, given...);
     return m;
   }
 
@@ -100,14 +107,20 @@ struct linear_attention : projections<S> {
   var<S> operator()(const var<S>& x) const {
     matrix<S> qkv = project(x, "linear_attention"), kept(x.rows(), shape.heads);
     auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
-    const auto chosen = policies_with(turn_for(x.batch().longest(), x.batch().declared()));
+    const auto turn = turn_for(x.batch().longest(), x.batch().declared());
+    turn_inputs(turn, qkv, shape, x.batch(), direction::forward);
+    if constexpr (over_sequences) feature.over_sequences(k(qkv, shape), shape.key_heads, x.batch());
+    const auto chosen = policies_with(turn);
     linear_attend_forward<S>(y.write(), kept, q(qkv, shape), k(qkv, shape), v(qkv, shape), x.batch(), shape, chosen);
     const typename base::recorded from(*this);
-    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), chosen, from](matrix<S>& dy) {
+    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turn, chosen, from](matrix<S>& dy) {
       const head_shape& h = from.shape;
       matrix<S> d(qkv.rows(), qkv.cols());
       linear_attend_backward<S>(q(d, h), k(d, h), v(d, h), dy, y.value(), kept, q(qkv, h), k(qkv, h), v(qkv, h), x.batch(), h,
                                 chosen);
+      if constexpr (over_sequences)
+        feature_type{}.over_sequences_backward(k(d, h), view<const S>(k(qkv, h)), h.key_heads, x.batch());
+      turn_inputs(turn, d, h, x.batch(), direction::backward);
       from.backward(x, d);
     };
     return output(record_from(x, y, std::move(backward)));
@@ -121,7 +134,8 @@ struct linear_attention : projections<S> {
     const sequences batch = next_places(
         "linear_attention", x.batch(), seen.sums.count(), [&](Index s) { return seen.sums.length(s); },
         [&](Index) { return seen.capacity; }, seen.length);
-    const matrix<S> qkv = project(x, "linear_attention");
+    matrix<S> qkv = project(x, "linear_attention");
+    turn_inputs(seen.turn, qkv, shape, batch, direction::forward);
     auto y = x.tape().output(x.rows(), shape.heads * shape.head_width, x.shared_batch());
     linear_attend_forward<S>(y.write(), q(qkv, shape), k(qkv, shape), v(qkv, shape), seen.sums, batch,
                              policies_with(seen.turn));
@@ -129,7 +143,9 @@ struct linear_attention : projections<S> {
   }
 
   state make_state(state_sizes room) const {
-    return {linear_attend_state<S>(room.sequences, shape), room.capacity, turn_for(room.capacity, room.length), room.length};
+    const Index features = policies_with({}).features_of(shape).key_width;
+    return {linear_attend_state<S>(room.sequences, shape, features), room.capacity, turn_for(room.capacity, room.length),
+            room.length};
   }
 
   /// Declares another length for a state, which keeps its table: a sum of turned features cannot be turned again.
@@ -146,12 +162,29 @@ struct linear_attention : projections<S> {
   static auto slots(M& m) {
     return std::tie(m.mask, m.position, m.feature);
   }
+  template <class M>
+  static auto fields(M& m) {
+    return std::tuple_cat(base::fields(m), policy_field("feature", m.feature));
+  }
 
  private:
   static constexpr key_sums sums = mask_type::sees_ahead ? key_sums::full : key_sums::causal;
 
+  static constexpr bool over_sequences = looks_over_sequences<feature_type, S>;
+  static constexpr bool inputs_turn = turning && turns_inputs<feature_type>;
+
   auto policies_with(const turn_type& turn) const {
-    return linear_attend_policies<sums, feature_type, turn_type>{feature, turn};
+    const auto map = prepared<S>(feature, shape.key_width);
+    if constexpr (inputs_turn)
+      return linear_attend_policies<sums, std::remove_const_t<decltype(map)>>{map, {}};
+    else
+      return linear_attend_policies<sums, std::remove_const_t<decltype(map)>, turn_type>{map, turn};
+  }
+  static void turn_inputs(const turn_type& by, matrix<S>& qkv, const head_shape& h, const sequences& batch, direction way) {
+    if constexpr (inputs_turn) {
+      by.turn(q(qkv, h), h.query_heads, batch, way);
+      by.turn(k(qkv, h), h.key_heads, batch, way);
+    }
   }
 
   turn_type turn_for(Index positions, Index length) const {

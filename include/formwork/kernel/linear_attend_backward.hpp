@@ -17,9 +17,11 @@ namespace formwork::inline FORMWORK_ABI {
 template <real S, class Policies>
 struct linear_attend_backward_head {
   static constexpr bool causal = Policies::sums == key_sums::causal;
+  static constexpr bool formula = !Policies::template by_rows<S>;  ///< of single numbers, with slopes
 
   const Policies& policies;
-  head_shape shape;
+  head_shape shape;  ///< key_width: of the features
+  Index key_width;   ///< of q and k
   Index key_head;
   index_range rows;  ///< of q, k, v and the outputs
   Index position;    ///< of the first of them
@@ -33,10 +35,13 @@ struct linear_attend_backward_head {
     S *k, *k_t, *k_slope, *dk, *v, *v_t, *dv;
     S *key_sums;                                      // z behind each key
     S *scores, *dscores;
+    S* dx;                                            // of queries or keys themselves, where the map is one of rows
 
-    workspace(scratch_layout<S>& room, head_shape shape) {
+    workspace(scratch_layout<S>& room, head_shape shape, Index key_width) {
       const Index key = padded<S>(shape.key_width), value = padded<S>(shape.head_width), chunk = linear_chunk;
-      for (S** one : {&q, &q_slope, &dq, &q_weighted, &k, &k_slope, &dk, &key_sums}) *one = room.take(chunk * key);
+      for (S** one : {&q, &dq, &q_weighted, &k, &dk, &key_sums}) *one = room.take(chunk * key);
+      for (S** one : {&q_slope, &k_slope}) *one = room.take(formula ? chunk * key : 0);
+      dx = room.take(formula ? 0 : chunk * padded<S>(key_width));
       for (S** one : {&dsums, &v, &dv}) *one = room.take(chunk * value);
       for (S** one : {&scores, &dscores}) *one = room.take(chunk * chunk);
       k_t = room.take(shape.key_width * chunk), v_t = room.take(shape.head_width * chunk);
@@ -102,31 +107,48 @@ struct linear_attend_backward_head {
   S* key_sum(Index c) const { return sums_t(c) + shape.head_width * key_stride(); }
 
   /// Features of a chunk's rows of one head, and in the second pass their slopes.
-  void take_features(S* to, S* slopes, view<const S> x, Index c, Index head) const {
-    const view<const S> from = head_of(x, rows_of(c), head, shape.key_width);
+  void take_features(S* to, S* slopes, view<const S> x, Index c, Index head, operand of) const {
+    const view<const S> from = head_of(x, rows_of(c), head, key_width);
+    if constexpr (formula) {
+      if (slopes) return features_and_slopes(to, slopes, from);
+    }
+    policies.template features<S>(features_in(to, c), from, of);
+  }
+  void features_and_slopes(S* to, S* slopes, view<const S> from) const {
     for (Index i = 0; i < from.rows(); ++i) {
       fetch_next(from, i);
       for (Index j = 0; j < from.cols(); j += lanes<S>) {
         const Index count = from.cols() - j, at = i * key_stride() + j;
-        const pack<S> number = pack<S>::load(from.row(i) + j, count);
-        if (slopes) {
-          const dual<pack<S>> y = policies.feature(dual<pack<S>>(number, pack<S>(1)));
-          y.value.store(to + at, count);
-          y.slope.store(slopes + at, count);
-        } else {
-          policies.feature(number).store(to + at, count);
-        }
+        const dual<pack<S>> y = policies.feature(dual<pack<S>>(pack<S>::load(from.row(i) + j, count), pack<S>(1)));
+        y.value.store(to + at, count);
+        y.slope.store(slopes + at, count);
       }
     }
   }
+  view<S> features_in(S* x, Index c) const { return {x, part(c).size(), shape.key_width, key_stride()}; }
+
+  /// The gradients of a chunk's queries or keys from those of their features, turned ones of which lie in `features`.
+  void deliver_features(view<S> to, start how, S* gradients, S* slopes, S* features, view<const S> x, Index c, Index head,
+                        operand of) const {
+    const view<S> there = head_of(to, rows_of(c), head, key_width);
+    if constexpr (formula) {
+      deliver(there, how, gradients, key_stride(), slopes);
+    } else {
+      turn(features, c, direction::backward);
+      const Index stride = padded<S>(key_width);
+      policies.feature.backward(view<S>(work.dx, there.rows(), key_width, stride), features_in(gradients, c),
+                                view<const S>(features_in(features, c)), head_of(x, rows_of(c), head, key_width), of);
+      deliver(there, how, work.dx, stride, nullptr);
+    }
+  }
   void take_keys(Index c, S* slopes, S* sum_before) {
-    take_features(work.k, slopes, k, c, key_head);
+    take_features(work.k, slopes, k, c, key_head, operand::key);
     running_sums(work.key_sums, sum_before, part(c).size(), key_stride(), work.k);
     turn(work.k, c, direction::forward);
     copy_rows<S>(work.v, value_stride(), head_of(v, rows_of(c), key_head, shape.head_width));
   }
   void turn(S* x, Index c, direction way) const {
-    policies.template turned<S>({x, part(c).size(), shape.key_width, key_stride()}, position + part(c).first, way);
+    policies.template turned<S>(features_in(x, c), position + part(c).first, way);
   }
 
   /// A chunk's keys, and their gradients from the queries behind it.
@@ -147,7 +169,7 @@ struct linear_attend_backward_head {
   void take_queries(Index c, Index head) {
     S dz[linear_chunk];
     const Index queries = part(c).size();
-    take_features(work.q, work.q_slope, q, c, head);
+    take_features(work.q, work.q_slope, q, c, head, operand::query);
     take_output_gradients(c, head, dz);
     for (Index i = 0; i < queries; ++i)
       add_scaled(causal ? work.q_weighted + i * key_stride() : carry.later_q, dz[i], work.q + i * key_stride());
@@ -163,7 +185,7 @@ struct linear_attend_backward_head {
     turn(work.dq, c, direction::backward);
     for (Index i = 0; i < queries; ++i)
       add_scaled(work.dq + i * key_stride(), dz[i], causal ? work.key_sums + i * key_stride() : key_sum(0));
-    deliver(head_of(dq, rows_of(c), head, shape.key_width), dq_start, work.dq, key_stride(), work.q_slope);
+    deliver_features(dq, dq_start, work.dq, work.q_slope, work.q, q, c, head, operand::query);
   }
 
   /// dN and dz of a head's rows.
@@ -201,7 +223,7 @@ struct linear_attend_backward_head {
       if constexpr (causal) add_scaled(carry.later_q, S(1), work.q_weighted + i * key_stride());
       add_scaled(work.dk + i * key_stride(), S(1), carry.later_q);
     }
-    deliver(head_of(dk, rows_of(c), key_head, shape.key_width), dk_start, work.dk, key_stride(), work.k_slope);
+    deliver_features(dk, dk_start, work.dk, work.k_slope, work.k, k, c, key_head, operand::key);
     deliver(head_of(dv, rows_of(c), key_head, shape.head_width), dv_start, work.dv, value_stride(), nullptr);
   }
 
@@ -237,9 +259,9 @@ struct linear_attend_backward_head {
 /// Numerics  bits depend on a sequence alone: not on the batch, the threads or alignment; a query's gradient only on the keys
 ///           it sees, a key's only on the queries that see it, NaN or not. Error ≤ 3 × the float recurrence's + 4 eps of the
 ///           parts a gradient is the sum of.
-/// Cost      10 key_width · head_width operations per token and head, and 49 (3 key_width + 2 head_width) within the chunk: S
-///           is formed again. Memory for the sums in front of every chunk: key_width (head_width + 1) / 48 numbers a token
-///           and key head, of the sequences that threads are at.
+/// Cost      10 m · head_width operations per token and head, and 49 (3 m + 2 head_width) within the chunk, m features a key: S
+///           is formed again. Memory for the sums in front of every chunk: m (head_width + 1) / 48 numbers a token and key
+///           head, of the sequences that threads are at.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Katharopoulos et al., 2006.16236, section 3.3.1, by chunks.
 template <real S, class Policies>
@@ -251,22 +273,24 @@ void linear_attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> do
   check_linear_attend<S>("linear_attend_backward", dout, kept, dq, dk, dv, batch, shape);
   using one_head = linear_attend_backward_head<S, Policies>;
   scratch_layout<S> chunk, heads;
-  typename one_head::workspace(chunk, shape);
-  typename one_head::sums(heads, shape, batch.longest());
+  const head_shape inner = policies.features_of(shape);
+  typename one_head::workspace(chunk, inner, shape.key_width);
+  typename one_head::sums(heads, inner, batch.longest());
   const Index carried = heads.used * heads_together(batch, shape.key_heads);
   const scratch<S> rooms(threads() * chunk.used), sums(threads() * carried);
   std::fill_n(rooms.data(), threads() * chunk.used, S(0));  // what is past a width stays 0
   each_group_of_heads(batch, shape.key_heads, [&](Index s, index_range key_heads) {
     scratch_layout<S> room{rooms.data() + thread_number() * chunk.used};
-    const typename one_head::workspace work(room, shape);
+    const typename one_head::workspace work(room, inner, shape.key_width);
     const index_range rows{batch.first(s), batch.first(s + 1)};
     const auto every_head = [&](auto f) {
       scratch_layout<S> carries{sums.data() + thread_number() * carried};
       for (Index h = key_heads.first; h < key_heads.last; ++h) {
-        one_head head{.policies = policies, .shape = shape, .key_head = h, .rows = rows, .position = batch.start(s),
-                      .dq = dq, .dk = dk, .dv = dv, .dq_start = dq_start, .dk_start = dk_start, .dv_start = dv_start,
+        one_head head{.policies = policies, .shape = inner, .key_width = shape.key_width, .key_head = h, .rows = rows,
+                      .position = batch.start(s), .dq = dq, .dk = dk, .dv = dv, .dq_start = dq_start, .dk_start = dk_start,
+                      .dv_start = dv_start,
                       .dout = dout, .out = out, .kept = kept, .q = q, .k = k, .v = v,
-                      .work = work, .carry = {carries, shape, rows.size()}};
+                      .work = work, .carry = {carries, inner, rows.size()}};
         f(head);
       }
     };

@@ -30,20 +30,6 @@ enum class key_sums {
 /// Features that have no place: the numerator's are the denominator's.
 struct unturned {};
 
-/// What one linear attention is made of. `turn(x, position, direction)` turns rows of one head's features, the first of which
-/// has that position, for the numerator only.
-template <key_sums Sums, feature_policy Feature, class Turn = unturned>
-struct linear_attend_policies {
-  static constexpr key_sums sums = Sums;
-  Feature feature = {};
-  Turn turn = {};
-
-  template <real S>
-  void turned(view<S> x, Index position, direction way) const {
-    if constexpr (!std::same_as<Turn, unturned>) turn(x, position, way);
-  }
-};
-
 /// The left operand of a product: a(i, k) is data[i * row + k * step].
 template <real S>
 struct left_operand {
@@ -184,6 +170,36 @@ template <real S>
 void copy_rows(S* to, Index stride, const_view<S> x) {
   transform_rows<S>(to, stride, x, [](pack<S> v) { return v; });
 }
+
+/// What one linear attention is made of: a formula, or a map of rows prepared for a key width. `turn(x, position, direction)`
+/// turns rows of one head's features, the first of which has that position, for the numerator only.
+template <key_sums Sums, class Feature, class Turn = unturned>
+struct linear_attend_policies {
+  static constexpr key_sums sums = Sums;
+  template <real S>
+  static constexpr bool by_rows = feature_rows<Feature, S>;
+
+  Feature feature = {};
+  Turn turn = {};
+
+  /// With the width of the features in the place of the keys'.
+  head_shape features_of(head_shape shape) const {
+    if constexpr (has_feature_width<Feature>) shape.key_width = feature.width(shape.key_width);
+    return shape;
+  }
+  /// Features of rows of one head, not yet turned; what is past them stays as it is.
+  template <real S>
+  void features(view<S> to, view<const S> x, operand of) const {
+    if constexpr (by_rows<S>)
+      feature.forward(to, x, of);
+    else
+      transform_rows<S>(to.data(), to.stride(), x, [&](pack<S> numbers) { return feature(numbers); });
+  }
+  template <real S>
+  void turned(view<S> x, Index position, direction way) const {
+    if constexpr (!std::same_as<Turn, unturned>) turn(x, position, way);
+  }
+};
 
 /// sums(i, :) = before + x(0, :) + ... + x(i, :); `before` becomes the last of them.
 template <real S>

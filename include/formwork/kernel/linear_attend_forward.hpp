@@ -28,22 +28,25 @@ struct linear_carry {
 /// What linear attention has seen: of each sequence its length and of each key head a linear_carry, whose size depends on
 /// neither.
 ///
-/// Cost      key_width · head_width + 48 (key_width + head_width) numbers for each sequence and key head.
+/// Cost      m · head_width + 48 (m + head_width) numbers for each sequence and key head, m features a key.
 template <real S>
 class linear_attend_state {
  public:
   linear_attend_state() = default;
-  linear_attend_state(Index count, head_shape shape) : shape_(shape) {
+  /// `features`: of each key; 0: as many as the key has numbers.
+  linear_attend_state(Index count, head_shape shape, Index features = 0) : shape_(shape), kept_(shape) {
+    if (features > 0) kept_.key_width = features;
     require(count >= 0 && shape.key_heads > 0 && shape.key_width > 0 && shape.head_width > 0, "linear_attend_state: ", count,
             " sequences, ", shape.key_heads, " key heads of width ", shape.key_width, ", values of width ", shape.head_width,
             "; needs all > 0");
     lengths_.assign(static_cast<std::size_t>(count), 0);
-    numbers_ = matrix<S>(count, shape.key_heads * linear_carry<S>::size(shape), S(0));
+    numbers_ = matrix<S>(count, shape.key_heads * linear_carry<S>::size(kept_), S(0));
   }
 
   Index count() const { return static_cast<Index>(lengths_.size()); }
   Index length(Index sequence) const { return lengths_[static_cast<std::size_t>(sequence)]; }
   head_shape shape() const { return shape_; }
+  Index features() const { return kept_.key_width; }
 
   /// Those of a sequence's key heads, one after another.
   S* carries(Index sequence) { return numbers_.row(sequence); }
@@ -53,7 +56,7 @@ class linear_attend_state {
   }
 
  private:
-  head_shape shape_;
+  head_shape shape_, kept_;  // kept_ has features in the place of keys
   matrix<S> numbers_;
   pooled_vector<Index> lengths_;
 };
@@ -62,7 +65,8 @@ class linear_attend_state {
 template <real S, class Policies>
 struct linear_attend_forward_head {
   const Policies& policies;
-  head_shape shape;
+  head_shape shape;  ///< key_width: of the features
+  Index key_width;   ///< of q and k
   Index key_head;
   index_range rows;  ///< of q, k, v and the outputs
   Index position;    ///< of the first of them
@@ -95,9 +99,9 @@ struct linear_attend_forward_head {
   Index value_stride() const { return padded<S>(shape.head_width); }
 
   /// Features of some rows of one head, not yet turned.
-  void take_features(view<const S> x, index_range part, Index head) {
-    transform_rows<S>(work.features, key_stride(), head_of(x, part, head, shape.key_width),
-                      [&](pack<S> numbers) { return policies.feature(numbers); });
+  void take_features(view<const S> x, index_range part, Index head, operand of) {
+    policies.template features<S>({work.features, part.size(), shape.key_width, key_stride()},
+                                  head_of(x, part, head, key_width), of);
   }
   view<S> turn_features(index_range part) {
     const view<S> features(work.features, part.size(), shape.key_width, key_stride());
@@ -106,7 +110,7 @@ struct linear_attend_forward_head {
   }
 
   void take_keys(index_range part, Index filled) {
-    take_features(k, part, key_head);
+    take_features(k, part, key_head, operand::key);
     running_sums(work.key_sums, carry.key_sum, part.size(), key_stride(), work.features);
     pack_blocks_transposed<lanes<S>, S>(carry.keys + filled, linear_chunk, turn_features(part), 0);
     copy_rows<S>(carry.values + filled * value_stride(), value_stride(), head_of(v, part, key_head, shape.head_width));
@@ -121,7 +125,7 @@ struct linear_attend_forward_head {
   /// o = (φ(Q) S + tril(φ(Q) φ(K)ᵀ) V) / (φ(Q) · z), the numerator one chain: features of S, then keys of the chunk.
   void take_queries(index_range part, Index filled, Index head) {
     S denominators[linear_chunk];
-    take_features(q, part, head);
+    take_features(q, part, head, operand::query);
     for (Index i = 0; i < part.size(); ++i)
       denominators[i] = padded_dot(work.features + i * key_stride(),
                             Policies::sums == key_sums::full ? carry.key_sum : work.key_sums + i * key_stride(), key_stride());
@@ -154,21 +158,23 @@ void linear_attend_heads(view<S> out, view<S> kept, const_view<S> q, const_view<
                          head_shape shape, const Policies& policies, Index carry_room, Carries&& carries, Seen&& seen) {
   using one_head = linear_attend_forward_head<S, Policies>;
   const Index longest = std::min(linear_chunk, batch.longest());
+  const head_shape inner = policies.features_of(shape);
   scratch_layout<S> measured;
-  typename one_head::workspace(measured, shape, longest);
+  typename one_head::workspace(measured, inner, longest);
   const Index size = measured.used + carry_room;
   const scratch<S> rooms(threads() * size);
   std::fill_n(rooms.data(), threads() * size, S(0));  // what is past a width or a chunk's last key stays 0
   each_group_of_heads(batch, shape.key_heads, [&](Index s, index_range key_heads) {
     scratch_layout<S> room{rooms.data() + thread_number() * size};
-    const typename one_head::workspace work(room, shape, longest);
+    const typename one_head::workspace work(room, inner, longest);
     const index_range rows{batch.first(s), batch.first(s + 1)};
     S* const at = carries(s, room);
     const auto every_head = [&](auto f) {
       for (Index h = key_heads.first; h < key_heads.last; ++h) {
-        scratch_layout<S> mine{at + h * linear_carry<S>::size(shape)};
-        one_head head{.policies = policies, .shape = shape, .key_head = h, .rows = rows, .position = batch.start(s),
-                      .out = out, .kept = kept, .q = q, .k = k, .v = v, .carry = {mine, shape}, .work = work};
+        scratch_layout<S> mine{at + h * linear_carry<S>::size(inner)};
+        one_head head{.policies = policies, .shape = inner, .key_width = shape.key_width, .key_head = h, .rows = rows,
+                      .position = batch.start(s), .out = out, .kept = kept, .q = q, .k = k, .v = v, .carry = {mine, inner},
+                      .work = work};
         f(head);
       }
     };
@@ -198,8 +204,8 @@ void linear_attend_heads(view<S> out, view<S> kept, const_view<S> q, const_view<
 /// Numerics  each output is one chain, the features of S and then the keys of the chunk, S one chain over all keys: bits depend
 ///           on a row's own query and the keys it sees, not on the batch, the threads, alignment or NaN elsewhere. A row whose
 ///           denominator is 0 gives 0. Error ≤ 2 × the float recurrence's + 4 eps.
-/// Cost      per token and head 4 key_width · head_width operations and 49 (key_width + head_width) within the chunk; linear in
-///           the length. Threads share sequences and key heads.
+/// Cost      per token and head 4 m · head_width operations and 49 (m + head_width) within the chunk, m features a key; linear
+///           in the length. Threads share sequences and key heads.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Katharopoulos et al., 2006.16236; positions: Su, kexue.fm/archives/8265.
 /// Differs   no epsilon is added to the denominator (fast-transformers: 1e-6): maps that can vanish bring one.
@@ -207,7 +213,7 @@ template <real S, class Policies>
 void linear_attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
                            head_shape shape, const Policies& policies) {
   check_linear_attend<S>("linear_attend_forward", out, kept, q, k, v, batch, shape);
-  const Index size = shape.key_heads * linear_carry<S>::size(shape);
+  const Index size = shape.key_heads * linear_carry<S>::size(policies.features_of(shape));
   const auto nothing_seen = [=](Index, scratch_layout<S>& room) {
     S* const carries = room.take(size);
     std::fill_n(carries, size, S(0));
@@ -225,6 +231,9 @@ void linear_attend_forward(view<S> out, const_view<S> q, const_view<S> k, const_
   check_linear_attend<S>("linear_attend_forward", out, {}, q, k, v, batch, shape);
   require(batch.count() == state.count(), "linear_attend_forward: ", batch.count(), " sequences but the state has ",
           state.count(), "; needs as many");
+  const Index features = policies.features_of(shape).key_width;
+  require(features == state.features(), "linear_attend_forward: ", features, " features a key but the state was made for ",
+          state.features(), "; needs as many");
   for (Index s = 0; s < batch.count(); ++s)
     require(batch.start(s) == state.length(s), "linear_attend_forward: sequence ", s, " starts at position ", batch.start(s),
             " but the state has seen ", state.length(s), "; needs the next position");
