@@ -15,10 +15,8 @@ namespace {
 template <class S>
 using by_cosine = fw::attention<S, fw::causal, fw::rope<>, fw::cosine>;
 template <class S>
-using by_key = fw::attention<S, fw::full, fw::rope<>, fw::grouped, fw::key_normalized>;
-template <class S>
 using decaying = fw::attention<S, fw::causal, fw::xpos<>, fw::temperature<S, fw::cosine>>;
-const fw::sizes sizes{.width = 24, .heads = 4}, shared{.width = 24, .heads = 4, .key_heads = 2};
+const fw::sizes sizes{.width = 24, .heads = 4};
 
 template <class M>
 auto output_of(const M& m, double grow) {
@@ -32,10 +30,7 @@ auto output_of(const M& m, double grow) {
 
 }  // namespace
 
-TEST_CASE("cosine and key_normalized keep the laws of scales") {
-  laws::scale_laws(fw::cosine{});
-  laws::scale_laws(fw::key_normalized{});
-}
+TEST_CASE("cosine keeps the laws of scales") { laws::scale_laws(fw::cosine{}); }
 
 TEST_CASE("cosine: scores are √d times the cosine, whatever the lengths") {
   const auto m = laws::make_mixer<fw::attention<double, fw::causal, fw::cosine>>(sizes);
@@ -59,23 +54,10 @@ TEST_CASE("cosine: scores are √d times the cosine, whatever the lengths") {
   CHECK((fw::eigen(output_of(m, 7)) - expected).cwiseAbs().maxCoeff() <= 1e-14);
 }
 
-TEST_CASE("key_normalized: 1/√d attention on keys of length √d") {
-  using keyed = fw::attention<double, fw::causal, fw::key_normalized>;
-  const auto m = laws::make_mixer<keyed>(sizes);
-  const auto x = laws::normal_matrix<double>(1, 24, 1);
-  // One query and key: whatever the score, the output is the value; two with equal keys share evenly however long these are.
-  fw::matrix<double> two(2, 24);
-  for (Index j = 0; j < 24; ++j) two(0, j) = x(0, j), two(1, j) = 5 * x(0, j);
-  fw::tape<double> quiet{fw::recording::off};
-  const auto y = m(quiet.constant(std::move(two)));
-  for (Index j = 0; j < 24; ++j) CHECK(y.value()(1, j) == Approx(3 * y.value()(0, j)).epsilon(1e-12));
-}
-
-TEST_CASE("attention by cosine or normalised keys keeps the laws of mixers and gets its gradients") {
+TEST_CASE("attention by cosine keeps the laws of mixers and gets its gradients") {
   laws::alone_as_in_a_batch<by_cosine<float>>(sizes);
   laws::any_split_equals_the_parallel_form<by_cosine<float>>(sizes);
   laws::gradients_are_right<by_cosine<double>>(sizes);
-  laws::gradients_are_right<by_key<double>>(shared);
   laws::gradients_are_right<decaying<double>>(sizes);
 }
 

@@ -6,6 +6,7 @@
 #include <formwork/contract/score.hpp>
 #include <formwork/kernel/attend.hpp>
 #include <formwork/kernel/scale_heads.hpp>
+#include <formwork/score/learned_formula.hpp>
 #include <formwork/tape/tape.hpp>
 
 #include <utility>
@@ -130,7 +131,7 @@ template <real S, class Score, class Position>
 auto scores_in_kernel(const Score& score, const Position& position, view<const S> numbers, view<const S> biases, Index first) {
   const auto formula = [&] {
     if constexpr (learns_numbers<Score, S>)
-      return typename Score::kernel_form{score.formula, numbers};
+      return formula_of_numbers<S, std::remove_cvref_t<decltype(score.formula)>>{score.formula, numbers};
     else
       return score;
   }();

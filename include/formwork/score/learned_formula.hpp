@@ -61,8 +61,7 @@ template <real S, class Formula>
 struct learned_formula {
   using plugs_into = slot::score;
   using scalar = S;
-  using kernel_form = formula_of_numbers<S, Formula>;
-  static constexpr int learned = kernel_form::learned;
+  static constexpr int learned = formula_of_numbers<S, Formula>::learned;
   static_assert(score_formula<Formula, pack<S>> && score_formula<Formula, dual<pack<S>, 1 + learned>>,
                 "formwork: a learned formula is template <class T> T operator()(T score, score_site<T> at) const");
 
