@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/feature.hpp>
 #include <formwork/kernel/linear_attend.hpp>
+#include <formwork/layer/builder.hpp>
 #include <formwork/position.hpp>
 
 #include "kernel/attention_inputs.hpp"
@@ -14,7 +15,8 @@
 //   forward     φq S and S += φkᵀ v: 4 m d;  the triangle of a chunk, scores and values: (C + 1) (m + d)
 //   backward    S again, dN Sᵀ, T v, Tᵀ φk, T += φqᵀ dN: 10 m d;  five triangles: (C + 1) (3 m + 2 d)
 //
-// Features, sums of keys, denominators and rotations are not counted.
+// Features, sums of keys, denominators and rotations are not counted. The rows of
+// maps count their features as m.
 
 namespace fw = formwork;
 using fw::Index;
@@ -140,6 +142,29 @@ void bench::rows() {
     bench::row("eigen/linear_attend/forward/" + tail, {.flops = forward}, [=] { return eigen_forward(n, 8, 64); });
     bench::row("naive/linear_attend/forward/" + tail, {.flops = forward}, [=] { return naive_forward(n, 8, 64); });
   }
+
+  const auto map_rows = [&](const std::string& name, fw::head_shape shape, const auto& feature) {
+    const auto map = fw::prepared<float>(*feature, shape.key_width);
+    const fw::linear_attend_policies<fw::key_sums::causal, std::remove_const_t<decltype(map)>> chosen{map, {}};
+    const fw::head_shape inner = chosen.features_of(shape);
+    const std::string tail = name + "/causal/heads:8/n:4096/d:" + std::to_string(shape.key_width) +
+                             "/features:" + std::to_string(inner.key_width);
+    bench::row("linear_attend/forward/" + tail, {.flops = forward_flops(4096, inner)}, [=] {
+      return [in = std::make_shared<inputs>(4096, shape), chosen, feature] { in->forward(chosen); };
+    });
+    bench::row("linear_attend/forward_backward/" + tail,
+               {.flops = forward_flops(4096, inner) + backward_flops(4096, inner)}, [=] {
+                 return [in = std::make_shared<inputs>(4096, shape), chosen, feature] {
+                   in->forward(chosen), in->backward(chosen);
+                 };
+               });
+  };
+  const fw::head_shape narrow{8, 8, 16, 64};
+  fw::rng random{1};
+  const fw::builder b{.sizes = {.width = 64, .heads = 1}, .random = random};
+  map_rows("one_plus_cos", eight, std::make_shared<fw::one_plus_cos>());
+  map_rows("favor", eight, std::make_shared<fw::favor<float>>(fw::favor<float>::make(b, {})));
+  map_rows("taylor_map", narrow, std::make_shared<fw::taylor_map>());
 
   bench::row("linear_attend/forward_backward/causal/rope/heads:8/n:4096/d:64",
              {.flops = forward_flops(4096, eight) + backward_flops(4096, eight)}, [=] {

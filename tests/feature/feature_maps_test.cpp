@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include <formwork/attention/feature_check.hpp>
+#include <formwork/attention/linear_attention.hpp>
 #include <formwork/feature.hpp>
+#include <formwork/io/checkpoint.hpp>
 #include <formwork/layer/builder.hpp>
 
 #include <cmath>
 #include <vector>
 
+#include "io/scratch_folder.hpp"
 #include "support/catch.hpp"
 
 namespace fw = formwork;
@@ -253,6 +256,25 @@ TEST_CASE("favor: directions of a block are orthogonal, frozen, of the builder's
   CHECK(made_favor<double>(12, 32, 8).directions.value()(3, 5) != w(3, 5));
   CHECK(made_favor<double>(12, 0, 8).directions.cols() == 48);
   CHECK_THROWS_WITH(made_favor<double>(12, 20, 8), ContainsSubstring("favor: features is 20; needs a multiple of 16"));
+}
+
+TEST_CASE("favor: directions come back from a file with the rest of the model") {
+  const auto made = [](std::uint64_t seed) {
+    fw::rng random{seed};
+    return fw::linear_attention<float, fw::causal, fw::favor<float>>::make(
+        fw::builder{.sizes = {.width = 16, .heads = 2}, .random = random});
+  };
+  const scratch_folder folder;
+  const auto saved = made(1);
+  auto loaded = made(2);
+  fw::save_model(folder.path("model.safetensors"), saved);
+  fw::load_model(folder.path("model.safetensors"), loaded);
+  CHECK(loaded.feature.directions.frozen());
+  fw::tape<float> quiet{fw::recording::off};
+  fw::matrix<float> x(9, 16);
+  fw::rng{3}.fill_normal(x, 1);
+  const auto a = saved(quiet.constant(fw::matrix<float>(x))), b = loaded(quiet.constant(fw::matrix<float>(x)));
+  for (Index i = 0; i < 9; ++i) CHECK(std::equal(a.value().row(i), a.value().row(i) + 16, b.value().row(i)));
 }
 
 TEST_CASE("favor: the estimate is unbiased within four deviations of its exact variance, which orthogonality lowers") {
