@@ -69,8 +69,8 @@ struct favor_rows {
 /// Numerics  what all weights of a query have in common is left out: 1/m, the ‖q‖² term, the largest exponent of the query. Of a
 ///           key ωᵀk - ‖k‖²/2 <= ‖ω‖²/2 whatever the key is, and this bound less 60 is subtracted from every key: features stay
 ///           below e^60, and as the bound needs no key, causal and incremental forms need no running maximum and agree in all
-///           bits. In float a key's feature vanishes where it is e^147 times smaller than the bound; keys of deviation 3 and
-///           width 128 are far from it (feature_maps_test.cpp).
+///           bits. In float a key's feature vanishes where it is e^147 times smaller than the bound; the largest one
+///           of a key of width 128 and deviation 3 is above 1e-30 (feature_maps_test.cpp), smaller ones of it may vanish.
 /// Cost      2 key_width m operations a row and head forward and as many backward, beside linear attention's with m features.
 /// Throws    argument_error where `features` is not a multiple of 16.
 /// Source    Choromanski et al., 2009.14794.
