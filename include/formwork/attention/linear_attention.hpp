@@ -182,8 +182,8 @@ struct linear_attention : projections<S> {
   }
   static void turn_inputs(const turn_type& by, matrix<S>& qkv, const head_shape& h, const sequences& batch, direction way) {
     if constexpr (inputs_turn) {
-      by.turn(q(qkv, h), h.query_heads, batch, way);
-      by.turn(k(qkv, h), h.key_heads, batch, way);
+      by.turn(q(qkv, h), h.query_heads, batch, way, side::queries);
+      by.turn(k(qkv, h), h.key_heads, batch, way, side::keys);
     }
   }
 
