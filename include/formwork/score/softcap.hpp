@@ -16,7 +16,7 @@ struct softcap {
 
   template <class T>
   T operator()(T score, score_site<T>) const {
-    return T(cap) * tanh(score / T(cap));
+    return T(cap) * tanh(score * T(1 / cap));
   }
 };
 static_assert(score_policy<softcap>);
