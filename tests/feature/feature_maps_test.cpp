@@ -13,7 +13,7 @@
 
 namespace fw = formwork;
 using fw::Index;
-using fw::operand;
+using fw::side;
 
 namespace {
 
@@ -33,7 +33,7 @@ struct pairs_of_squares {
 
   Index width(Index key_width) const { return 2 * key_width; }
   template <class S>
-  void forward(fw::view<S> y, fw::view<const S> x, operand) const {
+  void forward(fw::view<S> y, fw::view<const S> x, side) const {
     for (Index i = 0; i < x.rows(); ++i)
       for (Index j = 0; j < x.cols(); ++j) {
         y(i, j) = x(i, j) * x(i, j) + 1 - S(negative);
@@ -41,7 +41,7 @@ struct pairs_of_squares {
       }
   }
   template <class S>
-  void backward(fw::view<S> dx, fw::view<S> dy, fw::view<const S> y, fw::view<const S> x, operand) const {
+  void backward(fw::view<S> dx, fw::view<S> dy, fw::view<const S> y, fw::view<const S> x, side) const {
     for (Index i = 0; i < x.rows(); ++i)
       for (Index j = 0; j < x.cols(); ++j)
         dx(i, j) = S(gradient_factor) * (2 * x(i, j) * dy(i, j) + y(i, x.cols() + j) / 2 * dy(i, x.cols() + j));
@@ -52,7 +52,7 @@ static_assert(fw::feature_policy<pairs_of_squares>);
 /// Features that depend on more than their own row: not a map of rows.
 struct counts_its_calls : pairs_of_squares {
   template <class S>
-  void forward(fw::view<S> y, fw::view<const S> x, operand of) const {
+  void forward(fw::view<S> y, fw::view<const S> x, side of) const {
     pairs_of_squares::forward(y, x, of);
     for (Index i = 0; i < x.rows(); ++i) y(i, 0) += static_cast<S>(x.rows());
   }
@@ -66,7 +66,7 @@ fw::favor<S> made_favor(Index key_width, Index features, std::uint64_t seed) {
 
 /// φ(x) of one row.
 template <class S, class Feature>
-std::vector<S> features_of(const Feature& feature, const std::vector<S>& x, operand of) {
+std::vector<S> features_of(const Feature& feature, const std::vector<S>& x, side of) {
   const auto d = static_cast<Index>(x.size());
   const auto map = fw::prepared<S>(feature, d);
   std::vector<S> y(static_cast<std::size_t>(map.width(d)));
@@ -75,7 +75,7 @@ std::vector<S> features_of(const Feature& feature, const std::vector<S>& x, oper
 }
 template <class Feature>
 double weight(const Feature& feature, const std::vector<double>& q, const std::vector<double>& k) {
-  const auto a = features_of(feature, q, operand::query), b = features_of(feature, k, operand::key);
+  const auto a = features_of(feature, q, side::queries), b = features_of(feature, k, side::keys);
   return fw::dot(a.data(), b.data(), static_cast<Index>(a.size()));
 }
 /// q and k times the root of √d, so that the score is q · k.
@@ -106,7 +106,7 @@ double error_in_eps(const Narrow& narrow, const Wide& wide, Index d) {
   fw::rng random{3};
   double worst = 0;
   for (int trial = 0; trial < 50; ++trial)
-    for (const operand of : {operand::query, operand::key}) {
+    for (const side of : {side::queries, side::keys}) {
       const auto x = normal(d, 1, random);
       const std::vector<float> short_x(x.begin(), x.end());
       const auto exact = features_of(wide, std::vector<double>(short_x.begin(), short_x.end()), of);
@@ -186,7 +186,7 @@ TEST_CASE("exponential is the causal relative of efficient attention: a query's 
     for (std::size_t f = 0; f < 5; ++f) sum += q_feature[f] * std::exp(k[f]);
     return sum;
   };
-  const auto soft = features_of(fw::efficient{}, q, operand::query);
+  const auto soft = features_of(fw::efficient{}, q, side::queries);
   std::vector<double> plain;
   for (const double x : q) plain.push_back(std::exp(x));
   CHECK(with(soft, k1) / with(soft, k2) == Approx(with(plain, k1) / with(plain, k2)).epsilon(1e-14));
@@ -324,7 +324,7 @@ TEST_CASE("favor: what is subtracted cancels, and large keys and queries neither
     for (const float size : {0.01f, 1.0f, 3.0f}) {
       std::vector<float> x(static_cast<std::size_t>(d));
       for (float& number : x) number = size * static_cast<float>(random.normal());
-      const auto of_key = features_of(narrow, x, operand::key), of_query = features_of(narrow, x, operand::query);
+      const auto of_key = features_of(narrow, x, side::keys), of_query = features_of(narrow, x, side::queries);
       CAPTURE(d, size);
       CHECK(*std::max_element(of_query.begin(), of_query.end()) == Approx(1).epsilon(1e-5));
       const float most = *std::max_element(of_key.begin(), of_key.end());

@@ -94,7 +94,7 @@ struct example {
   }
 
   /// Features, one row after another.
-  matrix<double> features(view<const double> x, operand of) const {
+  matrix<double> features(view<const double> x, side of) const {
     const Index heads = x.cols() / shape.key_width, m = policies<key_sums::full>().features_of(shape).key_width;
     matrix<double> y(x.rows() * heads, m);
     for (Index i = 0; i < y.rows(); ++i)
@@ -106,7 +106,7 @@ struct example {
 
 template <class Map>
 void compare_with_pairs(feature_report& r, const example<Map>& e, const matrix<double>& out, key_sums sums) {
-  const auto fq = e.features(e.q.value(), operand::query), fk = e.features(e.prepared_keys(), operand::key);
+  const auto fq = e.features(e.q.value(), side::queries), fk = e.features(e.prepared_keys(), side::keys);
   for (Index s = 0; s < e.batch.count(); ++s)
     for (Index i = e.batch.first(s); i < e.batch.first(s + 1); ++i)
       for (Index h = 0; h < 2; ++h) {

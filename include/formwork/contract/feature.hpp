@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/contract/activation.hpp>
+#include <formwork/contract/heads.hpp>
 #include <formwork/core/matrix.hpp>
 #include <formwork/core/sequences.hpp>
 
 namespace formwork::inline FORMWORK_ABI {
-
-/// What a row of numbers is the features of.
-enum class operand { query, key };
 
 /// A map of single numbers, written once, `template <class T> T operator()(T x) const`, and called with packs, and with duals of
 /// packs for its slope.
@@ -25,7 +23,7 @@ concept has_feature_width = requires(const F& f, Index key_width) {
 /// A map of whole rows, any number of rows at once, each on its own: `forward(y, x, of)` writes y = φ(x), `backward(dx, dy, y, x,
 /// of)` dx from dy, of which it may make what it likes. Columns past a view's are not its own.
 template <class F, class S>
-concept feature_rows = has_feature_width<F> && requires(const F& f, view<S> out, view<const S> in, operand of) {
+concept feature_rows = has_feature_width<F> && requires(const F& f, view<S> out, view<const S> in, side of) {
   f.forward(out, in, of);
   f.backward(out, out, in, in, of);
 };

@@ -9,6 +9,9 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
+/// Whose rows a policy is given.
+enum class side { queries, keys };
+
 /// How the columns of q, k, v and the output are divided: q (rows × query_heads · key_width), k (rows × key_heads · key_width),
 /// v (rows × value_heads · head_width), output (rows × output_heads · head_width). Where heads do not mix, there are as many
 /// queries and outputs as heads, and as many values as keys.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
+#include <formwork/contract/heads.hpp>
 #include <formwork/contract/module.hpp>
 #include <formwork/contract/score.hpp>
 #include <formwork/core/matrix.hpp>
@@ -15,9 +16,6 @@ enum class direction {
   forward,  ///< by the row's position
   backward  ///< by minus the row's position
 };
-
-/// Whose rows are turned.
-enum class side { queries, keys };
 
 template <class P, class S>
 concept rotates_alike = requires(const P& p, const typename P::template table_type<S>& table, view<S> x, const sequences& rows) {

@@ -27,13 +27,13 @@ struct efficient {
   Index width(Index key_width) const { return key_width; }
 
   template <real S>
-  void forward(view<S> y, view<const S> x, operand of) const {
-    if (of == operand::query) return softmax_forward<S>(y, nullptr, x);
+  void forward(view<S> y, view<const S> x, side of) const {
+    if (of == side::queries) return softmax_forward<S>(y, nullptr, x);
     for (Index i = 0; i < x.rows(); ++i) std::copy_n(x.row(i), x.cols(), y.row(i));
   }
   template <real S>
-  void backward(view<S> dx, view<S> dy, view<const S> y, view<const S>, operand of) const {
-    if (of == operand::query) return softmax_backward<S>(dx, dy, y);
+  void backward(view<S> dx, view<S> dy, view<const S> y, view<const S>, side of) const {
+    if (of == side::queries) return softmax_backward<S>(dx, dy, y);
     for (Index i = 0; i < dy.rows(); ++i) std::copy_n(dy.row(i), dy.cols(), dx.row(i));
   }
 

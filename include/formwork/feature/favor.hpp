@@ -19,18 +19,18 @@ struct favor_rows {
 
   Index width(Index) const { return directions.cols(); }
 
-  void forward(view<S> y, view<const S> x, operand of) const {
+  void forward(view<S> y, view<const S> x, side of) const {
     chunk_product(y.data(), y.stride(), x.rows(), y.cols(), start::fresh, x.cols(), as_rows<S>(x.data(), x.stride()),
                   directions.data(), directions.stride());
     for (Index i = 0; i < x.rows(); ++i) {
-      const double less = of == operand::query ? scale() * static_cast<double>(largest(y.row(i), y.cols()))
+      const double less = of == side::queries ? scale() * static_cast<double>(largest(y.row(i), y.cols()))
                                                : scale() * scale() * dot(x.row(i), x.row(i), x.cols()) / 2 + reach - headroom;
       for (Index j = 0; j < y.cols(); j += lanes<S>)
         exp(fma(pack<S>(scale()), pack<S>::load(y.row(i) + j), pack<S>(-less))).store(y.row(i) + j);
     }
   }
   /// With p = dy ⊙ y, dx = ω p, for keys - x Σ p besides. What a query subtracts changes no output, so it has no gradient.
-  void backward(view<S> dx, view<S> dy, view<const S> y, view<const S> x, operand of) const {
+  void backward(view<S> dx, view<S> dy, view<const S> y, view<const S> x, side of) const {
     const Index rows = x.rows(), stride = padded<S>(x.cols());
     const scratch<S> transposed(directions.cols() * stride), sums(rows * stride), totals(rows);
     for (Index i = 0; i < rows; ++i) {
@@ -40,7 +40,7 @@ struct favor_rows {
         p.store(dy.row(i) + j);
         total += p;
       }
-      totals[i] = of == operand::key ? sum(total) : S(0);
+      totals[i] = of == side::keys ? sum(total) : S(0);
     }
     pack_panel_transposed<S>(transposed.data(), stride, directions);
     chunk_product(sums.data(), stride, rows, stride, start::fresh, y.cols(), as_rows<S>(dy.data(), dy.stride()),

@@ -55,7 +55,7 @@ class monomials {
 
   Index width(Index) const { return static_cast<Index>(factors_.size()); }
 
-  void forward(view<S> y, view<const S> x, operand) const {
+  void forward(view<S> y, view<const S> x, side) const {
     for (Index r = 0; r < x.rows(); ++r) {
       S* const row = y.row(r);
       row[0] = 1;
@@ -68,7 +68,7 @@ class monomials {
     }
   }
   /// From the last run to the first: each gives its gradient to x_i and to the run it came from.
-  void backward(view<S> dx, view<S> dy, view<const S> y, view<const S> x, operand) const {
+  void backward(view<S> dx, view<S> dy, view<const S> y, view<const S> x, side) const {
     for (Index r = 0; r < x.rows(); ++r) {
       S* const d = dy.row(r);
       std::fill_n(dx.row(r), x.cols(), S(0));

@@ -21,7 +21,7 @@ struct one_plus_cos {
   Index width(Index key_width) const { return key_width + 1; }
 
   template <real S>
-  void forward(view<S> y, view<const S> x, operand) const {
+  void forward(view<S> y, view<const S> x, side) const {
     for (Index i = 0; i < x.rows(); ++i) {
       const pack<S> inverse(inverse_length(x.row(i), x.cols()));
       for (Index j = 0; j < x.cols(); j += lanes<S>)
@@ -31,7 +31,7 @@ struct one_plus_cos {
   }
   /// dx = (dy - y (y · dy)) / ‖x‖ over the direction's columns.
   template <real S>
-  void backward(view<S> dx, view<S> dy, view<const S> y, view<const S> x, operand) const {
+  void backward(view<S> dx, view<S> dy, view<const S> y, view<const S> x, side) const {
     for (Index i = 0; i < x.rows(); ++i) {
       const pack<S> inverse(inverse_length(x.row(i), x.cols())), along(S(dot(y.row(i), dy.row(i), x.cols())));
       for (Index j = 0; j < x.cols(); j += lanes<S>) {

@@ -107,7 +107,7 @@ struct linear_attend_backward_head {
   S* key_sum(Index c) const { return sums_t(c) + shape.head_width * key_stride(); }
 
   /// Features of a chunk's rows of one head, and in the second pass their slopes.
-  void take_features(S* to, S* slopes, view<const S> x, Index c, Index head, operand of) const {
+  void take_features(S* to, S* slopes, view<const S> x, Index c, Index head, side of) const {
     const view<const S> from = head_of(x, rows_of(c), head, key_width);
     if constexpr (formula) {
       if (slopes) return features_and_slopes(to, slopes, from);
@@ -129,7 +129,7 @@ struct linear_attend_backward_head {
 
   /// The gradients of a chunk's queries or keys from those of their features, turned ones of which lie in `features`.
   void deliver_features(view<S> to, start how, S* gradients, S* slopes, S* features, view<const S> x, Index c, Index head,
-                        operand of) const {
+                        side of) const {
     const view<S> there = head_of(to, rows_of(c), head, key_width);
     if constexpr (formula) {
       deliver(there, how, gradients, key_stride(), slopes);
@@ -142,7 +142,7 @@ struct linear_attend_backward_head {
     }
   }
   void take_keys(Index c, S* slopes, S* sum_before) {
-    take_features(work.k, slopes, k, c, key_head, operand::key);
+    take_features(work.k, slopes, k, c, key_head, side::keys);
     running_sums(work.key_sums, sum_before, part(c).size(), key_stride(), work.k);
     turn(work.k, c, direction::forward);
     copy_rows<S>(work.v, value_stride(), head_of(v, rows_of(c), key_head, shape.head_width));
@@ -169,7 +169,7 @@ struct linear_attend_backward_head {
   void take_queries(Index c, Index head) {
     S dz[linear_chunk];
     const Index queries = part(c).size();
-    take_features(work.q, work.q_slope, q, c, head, operand::query);
+    take_features(work.q, work.q_slope, q, c, head, side::queries);
     take_output_gradients(c, head, dz);
     for (Index i = 0; i < queries; ++i)
       add_scaled(causal ? work.q_weighted + i * key_stride() : carry.later_q, dz[i], work.q + i * key_stride());
@@ -185,7 +185,7 @@ struct linear_attend_backward_head {
     turn(work.dq, c, direction::backward);
     for (Index i = 0; i < queries; ++i)
       add_scaled(work.dq + i * key_stride(), dz[i], causal ? work.key_sums + i * key_stride() : key_sum(0));
-    deliver_features(dq, dq_start, work.dq, work.q_slope, work.q, q, c, head, operand::query);
+    deliver_features(dq, dq_start, work.dq, work.q_slope, work.q, q, c, head, side::queries);
   }
 
   /// dN and dz of a head's rows.
@@ -223,7 +223,7 @@ struct linear_attend_backward_head {
       if constexpr (causal) add_scaled(carry.later_q, S(1), work.q_weighted + i * key_stride());
       add_scaled(work.dk + i * key_stride(), S(1), carry.later_q);
     }
-    deliver_features(dk, dk_start, work.dk, work.k_slope, work.k, k, c, key_head, operand::key);
+    deliver_features(dk, dk_start, work.dk, work.k_slope, work.k, k, c, key_head, side::keys);
     deliver(head_of(dv, rows_of(c), key_head, shape.head_width), dv_start, work.dv, value_stride(), nullptr);
   }
 

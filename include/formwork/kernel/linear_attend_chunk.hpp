@@ -30,7 +30,7 @@ enum class key_sums {
 /// Features that have no place: the numerator's are the denominator's.
 struct unturned {};
 
-/// The left operand of a product: a(i, k) is data[i * row + k * step].
+/// The left side of a product: a(i, k) is data[i * row + k * step].
 template <real S>
 struct left_operand {
   const S* data;
@@ -189,7 +189,7 @@ struct linear_attend_policies {
   }
   /// Features of rows of one head, not yet turned; what is past them stays as it is.
   template <real S>
-  void features(view<S> to, view<const S> x, operand of) const {
+  void features(view<S> to, view<const S> x, side of) const {
     if constexpr (by_rows<S>)
       feature.forward(to, x, of);
     else

@@ -99,7 +99,7 @@ struct linear_attend_forward_head {
   Index value_stride() const { return padded<S>(shape.head_width); }
 
   /// Features of some rows of one head, not yet turned.
-  void take_features(view<const S> x, index_range part, Index head, operand of) {
+  void take_features(view<const S> x, index_range part, Index head, side of) {
     policies.template features<S>({work.features, part.size(), shape.key_width, key_stride()},
                                   head_of(x, part, head, key_width), of);
   }
@@ -110,7 +110,7 @@ struct linear_attend_forward_head {
   }
 
   void take_keys(index_range part, Index filled) {
-    take_features(k, part, key_head, operand::key);
+    take_features(k, part, key_head, side::keys);
     running_sums(work.key_sums, carry.key_sum, part.size(), key_stride(), work.features);
     pack_blocks_transposed<lanes<S>, S>(carry.keys + filled, linear_chunk, turn_features(part), 0);
     copy_rows<S>(carry.values + filled * value_stride(), value_stride(), head_of(v, part, key_head, shape.head_width));
@@ -125,7 +125,7 @@ struct linear_attend_forward_head {
   /// o = (φ(Q) S + tril(φ(Q) φ(K)ᵀ) V) / (φ(Q) · z), the numerator one chain: features of S, then keys of the chunk.
   void take_queries(index_range part, Index filled, Index head) {
     S denominators[linear_chunk];
-    take_features(q, part, head, operand::query);
+    take_features(q, part, head, side::queries);
     for (Index i = 0; i < part.size(); ++i)
       denominators[i] = padded_dot(work.features + i * key_stride(),
                             Policies::sums == key_sums::full ? carry.key_sum : work.key_sums + i * key_stride(), key_stride());
