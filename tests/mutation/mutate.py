@@ -183,7 +183,7 @@ class Workshop:
     """A copy of the tree, configured once."""
 
     def __init__(self, folder, optimisation):
-        self.tree, self.build = folder / "tree", folder / "build"
+        self.tree, self.build, self.changed = folder / "tree", folder / "build", set()
         if self.tree.exists():
             shutil.rmtree(self.tree)
         shutil.copytree(SOURCE, self.tree, ignore=shutil.ignore_patterns("build", ".git"))
@@ -203,9 +203,10 @@ class Workshop:
 
     def write_switched(self, mutants):
         """The tree with all of these {number: mutant} in it, except those inside others; returns the numbers of those it has."""
-        written, by_file = set(), collections.defaultdict(list)
+        written, by_file = set(), {file: [] for file in self.changed}
         for number, mutant in mutants.items():
-            by_file[mutant.file].append(number)
+            by_file.setdefault(mutant.file, []).append(number)
+        self.changed = set(by_file)
         shutil.copy(SOURCE / "tests/mutation/switch.hpp", self.tree / "include/mutation_switch.hpp")
         for file, numbers in by_file.items():
             text = source = (SOURCE / file).read_text()
@@ -215,7 +216,8 @@ class Workshop:
                 if end <= before:
                     text, before = text[:start] + new + text[end:], start
                     written.add(number)
-            text = "#include <mutation_switch.hpp>" + text[text.index("\n"):]  # for the licence's line
+            if edits:
+                text = "#include <mutation_switch.hpp>" + text[text.index("\n"):]  # for the licence's line
             if text != (self.tree / file).read_text():
                 (self.tree / file).write_text(text)
         return written
@@ -232,6 +234,7 @@ class Workshop:
             wrong = {int(n) for n in re.findall(r"mutation::\w+<(?:[\w:]+, )?(\d+)", made.stdout)} & written
             wrong |= {n for n in written for line in re.findall(re.escape(mutants[n].file) + r":(\d+):\d+: error", made.stdout)
                       if int(line) == mutants[n].line}
+            wrong = wrong or {n for n in written if f"{mutants[n].file}:{mutants[n].line}:" in made.stdout}
             if not wrong:
                 raise RuntimeError(made.stdout[-4000:])
             print(f"{target}: cannot be switched: {sorted(wrong)}", flush=True)
