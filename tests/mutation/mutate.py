@@ -272,7 +272,8 @@ class Workshop:
                 if n in written:
                     met_path.unlink(missing_ok=True)
                     start = time.time()
-                    passed = self.run(command, min(limit, 20 + 10 * usual), FORMWORK_MUTANT=str(n), FORMWORK_MET=str(met_path))
+                    chosen = {"FORMWORK_MUTANT": str(n), "FORMWORK_MET": str(met_path)}
+                    passed = self.run(command, min(limit, 20 + 10 * usual), **chosen)
                     if not passed:
                         record(n, "hangs" if passed is None else "killed", name, time.time() - start)
                         alive.remove(n)
