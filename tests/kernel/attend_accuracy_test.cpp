@@ -239,6 +239,16 @@ TEST_CASE("shapes that do not fit are refused with what they are and what is nee
   CHECK_THROWS_WITH(call(narrow, one.k, one.shape), ContainsSubstring("the output is (20 × 23); needs (20 × 24)"));
   CHECK_THROWS_WITH(call(out, one.v, one.shape), ContainsSubstring("k is (20 × 12); needs (20 × 10)"));
   CHECK_THROWS_WITH(call(out, one.k, {4, 3, 5, 6}), ContainsSubstring("4 heads on 3 key heads"));
+  CHECK_THROWS_WITH(call(out, one.k, {0, 2, 5, 6}), ContainsSubstring("0 heads on 2 key heads"));
+  fw::matrix<float> dq(20, 20), dk(20, 10), dv(20, 12);
+  const auto back = [&](fw::view<float> to_q, fw::view<float> to_k, fw::view<float> to_v, fw::view<const float> from) {
+    fw::attend_backward<float>(to_q, to_k, to_v, one.dout, from, lse, one.q, one.k, one.v, one.batch, one.batch, one.shape,
+                               policies(fw::causal{}));
+  };
+  CHECK_THROWS_WITH(back(dq, dk, dv, narrow), ContainsSubstring("the output is (20 × 23); needs (20 × 24)"));
+  CHECK_THROWS_WITH(back(narrow, dk, dv, out), ContainsSubstring("q is (20 × 23); needs (20 × 20)"));
+  CHECK_THROWS_WITH(back(dq, narrow, dv, out), ContainsSubstring("k is (20 × 23); needs (20 × 10)"));
+  CHECK_THROWS_WITH(back(dq, dk, narrow, out), ContainsSubstring("v is (20 × 23); needs (20 × 12)"));
   fw::key_value_cache<float> cache(1, 30, one.shape);
   cache.append(one.k, one.v, one.batch);
   CHECK_THROWS_WITH(cache.append(one.k, one.v, one.batch),

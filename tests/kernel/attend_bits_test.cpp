@@ -96,6 +96,11 @@ TEST_CASE("a cache cut back and filled again forgets what was cut, NaN or not") 
   cache.append(all.k.rows(0, 10), all.v.rows(0, 10), {10});
   cache.append(nan_k, nan_v, {45});
   cache.truncate(0, 10);
+  CHECK_THROWS_AS(cache.truncate(0, 11), fw::argument_error);
+  SECTION("to nothing") {
+    cache.truncate(0, 0);
+    cache.append(all.k.rows(0, 10), all.v.rows(0, 10), {10});
+  }
   cache.append(all.k.rows(10, 50), all.v.rows(10, 50), {50});
   fw::matrix<float> out(60, 24);
   fw::attend_forward<float>(out, {}, all.q, cache, all.batch, all.shape, causal);

@@ -334,6 +334,18 @@ TEMPLATE_TEST_CASE("the epilogues of layers are their formulas", "", float, doub
   expect(g, [&](Index i, Index j) { return y(i, j) * u(i, j) * (x(i, j) + x(i, j)); });
 }
 
+TEST_CASE("stretches are at most as long as asked for and follow one another") {
+  for (Index total = 0; total <= 70; ++total) {
+    Index next = 0;
+    fw::in_stretches(total, 24, 8, [&](fw::stretch one) {
+      CHECK(one.first == next);
+      CHECK(one.count <= 24);
+      next = one.end();
+    });
+    CHECK(next == total);
+  }
+}
+
 TEST_CASE("products of shapes that do not fit are refused by name") {
   fw::matrix<float> a(3, 4), b(5, 6), c(3, 6);
   CHECK_THROWS_WITH(fw::product_nn<float>(c, a, b), ContainsSubstring("product_nn: a is (3 × 4), b is (5 × 6) and c is (3 × 6); needs"));

@@ -221,6 +221,9 @@ TEST_CASE("rotate: empty inputs are fine and wrong ones are named") {
   CHECK_THROWS_WITH(run(3, 8, 8, {3}), ContainsSubstring("3 heads of width 8"));
   CHECK_THROWS_WITH(run(2, 8, 7, {3}), ContainsSubstring("even"));
   CHECK_THROWS_WITH(run(2, 8, 6, {3}), ContainsSubstring("4 pairs"));
+  fw::matrix<float> thin(3, 0);  // heads of no width are not what is wrong here
+  CHECK_THROWS_WITH(fw::rotate<float>(thin, table, 2, 0, 0, fw::pairing::half, fw::sequences{3}, fw::direction::forward),
+                    ContainsSubstring("rotated width 0 but the table has 4 pairs"));
   CHECK_THROWS_WITH(run(2, 8, 8, {2}), ContainsSubstring("2 rows"));
   fw::sequences late{3};
   late.starts(std::vector<Index>{8});

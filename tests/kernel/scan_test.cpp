@@ -235,6 +235,7 @@ TEMPLATE_TEST_CASE("the scan gives the same bits for any split, thread count, ne
       done = upto;
     }
     CHECK(same_bits(pieces, y));
+    for (Index s = 0; s < ragged.count(); ++s) CHECK(state.length(s) == ragged.length(s));
   }
 }
 

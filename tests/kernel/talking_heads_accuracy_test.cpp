@@ -236,6 +236,13 @@ TEST_CASE("talking heads: shapes that do not fit are refused with what they are 
     fw::attend_forward<float>(to, {}, one.q, one.k, one.v, one.batch, one.batch, one.shape, one.policies(causal));
   };
   CHECK_THROWS_WITH(call(narrow), ContainsSubstring("the output is (20 × 23); needs (20 × 24)"));
+  fw::matrix<float> lse(20, 3), dq(20, one.q.cols()), dk(20, one.k.cols()), dv(20, one.v.cols()), dscores(2, 3), dweights(3, 4);
+  const auto back = [&](fw::view<float> to_k, fw::view<float> to_v) {
+    fw::attend_backward<float>(dq, to_k, to_v, fw::head_mixing_gradient<float>{dscores, dweights}, out, out, lse, one.q, one.k,
+                               one.v, one.batch, one.batch, one.shape, one.policies(causal));
+  };
+  CHECK_THROWS_WITH(back(narrow, dv), ContainsSubstring("k is (20 × 23); needs (20 × 10)"));
+  CHECK_THROWS_WITH(back(dk, narrow), ContainsSubstring("v is (20 × 23); needs (20 × 24)"));
   one.weight_mix = fw::matrix<float>(3, 3, 0.0f);
   CHECK_THROWS_WITH(call(out),
                     ContainsSubstring("weights by (3 × 3); needs (2 × 3) for the heads of q and k and (3 × 4)"));

@@ -7,7 +7,13 @@ dropped statement, a negated condition, fresh for continued, min for max, two ar
 sample is taken. Each is built into the test programs that include its header, those nearest to it first, and lives if
 all of them pass. Programs are compiled in a copy of the source tree, which every worker has to itself.
 
-  mutate.py --count 300                        300 mutants, as far as their results are not yet in the file
+Compiling takes nearly all of the time, so --switched writes all mutants into the tree at once, each of them an expression
+that asks the environment whether it is in force (switch.hpp): a program is compiled once and run for every mutant. A
+mutant that cannot be written so, or whose place no program runs (the compiler evaluates it), is left to the slow way, one build
+a mutant. Where the compiler evaluates some of a place's uses, those stay unchanged: --numbers asks the slow way again.
+
+  mutate.py --count 300 --switched             300 mutants the quick way, as far as their results are not yet in the file
+  mutate.py --count 300                        the rest of them, one build each
   mutate.py --count 300 --worker 0/2           half of them; another process takes --worker 1/2
   mutate.py --count 300 --list                 what they are
   mutate.py --count 300 --show 17              one of them as a line before and after
@@ -137,6 +143,29 @@ def test_programs():
     return {test: included(test, set()) for test in sorted(SOURCE.glob("tests/*/*_test.cpp"))}
 
 
+def switched(number, mutant, source):
+    """The mutant as code that is changed only while its number is chosen: (start, end, text), or None."""
+    old, on = source[mutant.start:mutant.end], f"::mutation::on<{number}>()"
+    if mutant.kind in ("comparison", "arithmetic"):
+        return mutant.start, mutant.end, f"{old}::mutation::infix<{number}>{old}"
+    if mutant.kind == "number":
+        return mutant.start, mutant.end, f"::mutation::number<{number}>({old}, {mutant.text})"
+    if mutant.kind == "condition":
+        return mutant.start, mutant.end, f"({on} != bool{old})"
+    if mutant.kind == "statement":
+        return mutant.start, mutant.end, f"if (!{on}) {old}"
+    if mutant.kind == "arguments":
+        a, b = old.split(", ")
+        return mutant.start, mutant.end, f"({on} ? {b} : {a}), ({on} ? {a} : {b})"
+    if mutant.kind == "choice" and old[:-1] in ("min", "max"):
+        start = mutant.start - 5 * (source[mutant.start - 5:mutant.start] == "std::")
+        name = "least" if old[:-1] == "min" else "greatest"
+        return start, mutant.end, f"::mutation::{name}<{number}" + (">(" if old[-1] == "(" else ", ")
+    if mutant.kind == "choice":
+        return mutant.start, mutant.end, f"({on} ? {mutant.text} : {old})"
+    return None
+
+
 def programs_for(mutant, programs):
     """The tests that include the mutant's header: those named like it, then its folder's, then others; small ones first."""
     header = SOURCE / mutant.file
@@ -154,7 +183,7 @@ class Workshop:
     """A copy of the tree, configured once."""
 
     def __init__(self, folder, optimisation):
-        self.tree, self.build = folder / "tree", folder / "build"
+        self.tree, self.build, self.changed = folder / "tree", folder / "build", set()
         if self.tree.exists():
             shutil.rmtree(self.tree)
         shutil.copytree(SOURCE, self.tree, ignore=shutil.ignore_patterns("build", ".git"))
@@ -163,14 +192,101 @@ class Workshop:
                   f"-DCMAKE_CXX_FLAGS_RELEASE={optimisation}", "-DFORMWORK_NATIVE=ON", "-DFORMWORK_BUILD_TESTS=ON",
                   "-DFORMWORK_BUILD_BENCHMARKS=OFF", "-DFORMWORK_BUILD_EXAMPLES=OFF"], 600, check=True)
 
-    def run(self, command, limit, check=False):
+    def run(self, command, limit, check=False, **environment):
         """Whether it succeeded; None when it took too long. A mutant may ask for memory without end."""
         try:
-            return subprocess.run([str(c) for c in command], cwd=self.tree, env=self.environment, timeout=limit, check=check,
+            return subprocess.run([str(c) for c in command], cwd=self.tree, env=self.environment | environment, timeout=limit, check=check,
                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30)),
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
         except subprocess.TimeoutExpired:
             return None
+
+    def write_switched(self, mutants):
+        """The tree with all of these {number: mutant} in it, except those inside others; returns the numbers of those it has."""
+        written, by_file = set(), {file: [] for file in self.changed}
+        for number, mutant in mutants.items():
+            by_file.setdefault(mutant.file, []).append(number)
+        self.changed = set(by_file)
+        shutil.copy(SOURCE / "tests/mutation/switch.hpp", self.tree / "include/mutation_switch.hpp")
+        for file, numbers in by_file.items():
+            text = source = (SOURCE / file).read_text()
+            before = len(source)
+            edits = [(*edit, n) for n in numbers if (edit := switched(n, mutants[n], source))]
+            for start, end, new, number in sorted(edits, key=lambda e: (-e[1], -e[0])):
+                if end <= before:
+                    text, before = text[:start] + new + text[end:], start
+                    written.add(number)
+            if edits:
+                text = "#include <mutation_switch.hpp>" + text[text.index("\n"):]  # for the licence's line
+            if text != (self.tree / file).read_text():
+                (self.tree / file).write_text(text)
+        return written
+
+    def build_switched(self, target, mutants):
+        """Builds with as many of the mutants as compile; returns the numbers of those in the program."""
+        mutants = dict(mutants)
+        while True:
+            written = self.write_switched(mutants)
+            made = subprocess.run(["cmake", "--build", str(self.build), "--target", target, "-j", "1"], cwd=self.tree,
+                                  env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if made.returncode == 0:
+                return written
+            wrong = {int(n) for n in re.findall(r"mutation::\w+<(?:[\w:]+, )?(\d+)", made.stdout)} & written
+            wrong |= {n for n in written for line in re.findall(re.escape(mutants[n].file) + r":(\d+):\d+: error", made.stdout)
+                      if int(line) == mutants[n].line}
+            wrong = wrong or {n for n in written if f"{mutants[n].file}:{mutants[n].line}:" in made.stdout}
+            if not wrong:
+                raise RuntimeError(made.stdout[-4000:])
+            print(f"{target}: cannot be switched: {sorted(wrong)}", flush=True)
+            for n in wrong:
+                del mutants[n]
+
+    def run_switched(self, mutants, programs, limit, tried_path, record):
+        """One program after the other, the one that most of the mutants still wait for first.
+
+        The file of what was tried says of each mutant and program whether the mutant was met, not met, or not in it.
+        """
+        name_of = {t: t.parent.name + "/" + t.stem.removesuffix("_test") for tests in programs.values() for t in tests}
+        tried = collections.defaultdict(dict)
+        if tried_path.exists():
+            for number, name, how in csv.reader(tried_path.open()):
+                tried[int(number)][name] = how
+        met_path = self.build / "met"
+        alive = set(mutants)
+        while True:
+            waiting = {n: [t for t in programs[n] if name_of[t] not in tried[n]] for n in alive}
+            first = collections.Counter(tests[0] for tests in waiting.values() if tests).most_common(1)
+            if not first:
+                break
+            test, name = first[0][0], name_of[first[0][0]]
+            here = {n: mutants[n] for n in alive if test in waiting[n]}
+            begin = time.time()
+            written = self.build_switched("test_" + name.replace("/", "_"), here)
+            built = time.time()
+            command = [self.build / "tests" / test.parent.name / test.stem, "--abort"]
+            if not self.run(command, limit):
+                raise RuntimeError(name + " does not pass by itself")
+            usual, before = time.time() - built, len(alive)
+            for n in sorted(here):
+                tried[n][name] = "not in it"
+                if n in written:
+                    met_path.unlink(missing_ok=True)
+                    start = time.time()
+                    chosen = {"FORMWORK_MUTANT": str(n), "FORMWORK_MET": str(met_path)}
+                    passed = self.run(command, min(limit, 20 + 10 * usual), **chosen)
+                    if not passed:
+                        record(n, "hangs" if passed is None else "killed", name, time.time() - start)
+                        alive.remove(n)
+                        continue
+                    tried[n][name] = "met" if met_path.exists() else "not met"
+                with tried_path.open("a", newline="") as file:
+                    csv.writer(file).writerow([n, name, tried[n][name]])
+            print(f"{name}: {built - begin:.0f} s to build, {usual:.1f} s to run; {before - len(alive)} of {len(written)} mutants "
+                  f"killed, {len(alive)} alive", flush=True)
+        for n in sorted(alive):
+            seen = [tried[n][name_of[t]] for t in programs[n]]
+            if "met" in seen and "not in it" not in seen:
+                record(n, "survived", f"{seen.count('met')} programs", 0)
 
     def verdict(self, mutant, tests, limit):
         path = self.tree / mutant.file
@@ -212,6 +328,8 @@ def main():
     parser.add_argument("--limit", type=int, default=300, help="seconds for one test program")
     parser.add_argument("--optimisation", default="-O1")
     parser.add_argument("--numbers", type=int, nargs="+", help="only these mutants, again if need be")
+    parser.add_argument("--switched", action="store_true", help="many mutants in one program")
+    parser.add_argument("--without", nargs="+", default=[], help="tests that take too long to compile: folder/name_test")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--show", type=int)
     parser.add_argument("--report", action="store_true")
@@ -237,13 +355,24 @@ def main():
     shop = Workshop(options.work / f"worker_{index}", options.optimisation)
     if not path.exists():
         path.write_text(",".join(COLUMNS) + "\n")
-    for i in wanted:
-        mutant, begin = mutants[i], time.time()
-        verdict, by = shop.verdict(mutant, programs_for(mutant, programs)[:options.programs], options.limit)
+
+    def record(i, verdict, by, seconds):
+        mutant = mutants[i]
         with path.open("a", newline="") as file:
-            csv.writer(file).writerow([i, mutant.file, mutant.line, mutant.kind, *shown(mutant), verdict, by,
-                                       round(time.time() - begin)])
+            csv.writer(file).writerow([i, mutant.file, mutant.line, mutant.kind, *shown(mutant), verdict, by, round(seconds)])
         print(f"{i}: {mutant.file}:{mutant.line} {mutant.kind}: {verdict} ({by})", flush=True)
+
+    def programs_of(i):
+        usable = (t for t in programs_for(mutants[i], programs) if f"{t.parent.name}/{t.stem}" not in options.without)
+        return list(usable)[:options.programs]
+
+    if options.switched:
+        return shop.run_switched({i: mutants[i] for i in wanted}, {i: programs_of(i) for i in wanted}, options.limit,
+                                 options.work / "switched.csv", record)
+    for i in wanted:
+        begin = time.time()
+        verdict, by = shop.verdict(mutants[i], programs_of(i), options.limit)
+        record(i, verdict, by, time.time() - begin)
 
 
 if __name__ == "__main__":
