@@ -201,6 +201,12 @@ void bench::rows() {
              fw::attend_policies{fw::causal{}, fw::inv_sqrt{}, fw::plain{},
                                  fw::distance_weighed<float, fw::softmax>{{}, learned.by_distance()}, fw::independent{}},
              {.factors = learned.dtable});
+  const auto weighed = [](auto weights) {
+    return fw::attend_policies{fw::causal{}, fw::inv_sqrt{}, fw::plain{}, weights, fw::independent{}};
+  };
+  three_rows("l2_normalized:8", weighed(fw::l2_normalized{}));
+  three_rows("relu_squared:8", weighed(fw::relu_squared{}));
+  three_rows("sigmoid_weights:8", weighed(fw::sigmoid_weights{}));
 
   for (const Index cached : {512, 4096, 65536}) {
     const fw::head_shape shape{12, 12, 64, 64};

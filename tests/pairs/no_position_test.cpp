@@ -2,5 +2,5 @@
 #include "pairs/pairs.hpp"
 
 TEST_CASE("attention without positions has right gradients beside every mask, scale, score, kind of heads and weights") {
-  CHECK(pairs::check_all<0, formwork::no_position>() == 72);
+  CHECK(pairs::check_position<0, formwork::no_position>() == 72);
 }

@@ -16,8 +16,9 @@
 #include "laws/mixer_laws.hpp"
 
 // Every pair of attention's policies, gradients against central differences. Positions have a program each, in which scores,
-// scales, heads and weights take turns so that every two of them meet; each of these attentions runs with every mask, and with
-// every scale that is a plain value. Masks and those scales are chosen at run time: to the kernel they are one type.
+// scales, heads, softmax and urpe take turns so that every two of them meet; so have the other weights. Each of these attentions
+// runs with every mask, and with every scale that is a plain value: these are chosen at run time, to the kernel they are one
+// type.
 namespace pairs {
 
 namespace fw = formwork;
@@ -85,14 +86,13 @@ using scores = std::tuple<fw::plain, fw::softcap, fw::learned_formula<S, bent>>;
 using scales = std::tuple<any_scale, fw::temperature<S, any_scale>, fw::temperature<S, fw::cosine>>;
 using heads = std::tuple<fw::grouped, fw::talking_heads<S>>;
 using weights = std::tuple<fw::softmax, fw::urpe<S>>;
-inline constexpr int scores_count = 3;
 
-/// The turn of a position's program at which score number `Score` meets the others.
-template <int Place, int Score, class Position, class Mask>
+/// The turn of the position in that place at which score number `Score` meets the others.
+template <int Place, int Score, class Position, class Mask = any,
+          class Weights = std::tuple_element_t<(Place / 2 + Score) % 2, weights>>
 using attention = fw::attention<S, Mask, Position, std::tuple_element_t<Score, scores>,
                                 std::tuple_element_t<(Place + 2 * Score) % 3, scales>,
-                                std::tuple_element_t<(Place + Score) % 2, heads>,
-                                std::tuple_element_t<(Place / 2 + Score) % 2, weights>>;
+                                std::tuple_element_t<(Place + Score) % 2, heads>, Weights>;
 
 template <class Attention>
 void gradients_are_right(Attention& m) {
@@ -120,34 +120,40 @@ inline bool set(any_scale& scale, const any_scale& value) { return scale = value
 inline bool set(fw::temperature<S, any_scale>& scale, const any_scale& value) { return set(scale.base, value); }
 inline bool set(auto&, const any_scale&) { return false; }
 
-template <int Place, class Position, class Mask, int... Score>
-int run(std::integer_sequence<int, Score...>) {
+/// One type of attention with every mask and every plain scale; tells how many compositions these are.
+template <class Attention>
+int check() {
+  const bool shares = std::same_as<typename Attention::heads_type, fw::grouped>;
+  Attention m = laws::make_mixer<Attention>({.width = 8, .heads = 2, .key_heads = shares ? 1 : 0});
+  fw::rng random(5);  // what starts as the identity, as ones or as zeros is something else now
+  fw::for_each_parameter(m, [&](auto& p) {
+    for (Index i = 0; i < p.size(); ++i) p.value().data()[i] += 0.1 * random.normal();
+  });
   int count = 0;
-  const auto one = [&]<class Attention>(std::type_identity<Attention>) {
-    const bool shares = std::same_as<typename Attention::heads_type, fw::grouped>;
-    Attention m = laws::make_mixer<Attention>({.width = 8, .heads = 2, .key_heads = shares ? 1 : 0});
-    fw::rng random(5);  // what starts as the identity, as ones or as zeros is something else now
-    fw::for_each_parameter(m, [&](auto& p) {
-      for (Index i = 0; i < p.size(); ++i) p.value().data()[i] += 0.1 * random.normal();
-    });
-    const auto masks = every<Mask>();
-    for (std::size_t i = 0; i < masks.size(); ++i)
-      for (std::size_t v = 0; v < values.size(); ++v) {
-        m.mask = masks[i];
-        if (!set(m.scale, values[v]) && v > 0) break;
-        CAPTURE(Place, i, v);
-        gradients_are_right(m);
-        ++count;
-      }
-  };
-  (one(std::type_identity<attention<Place, Score, Position, Mask>>()), ...);
+  const auto masks = every<typename Attention::mask_type>();
+  for (std::size_t i = 0; i < masks.size(); ++i)
+    for (std::size_t v = 0; v < values.size(); ++v) {
+      m.mask = masks[i];
+      if (!set(m.scale, values[v]) && v > 0) break;
+      CAPTURE(i, v);
+      gradients_are_right(m);
+      ++count;
+    }
   return count;
 }
 
-/// The program of the position in that place; tells how many compositions it checked.
+/// The program of the position in that place.
 template <int Place, class Position, class Mask = any>
-int check_all() {
-  return run<Place, Position, Mask>(std::make_integer_sequence<int, scores_count>());
+int check_position() {
+  return check<attention<Place, 0, Position, Mask>>() + check<attention<Place, 1, Position, Mask>>() +
+         check<attention<Place, 2, Position, Mask>>();
+}
+
+/// The program of weights beside those two.
+template <class Weights>
+int check_weights() {
+  return check<attention<0, 0, fw::no_position, any, Weights>>() + check<attention<1, 1, fw::rope<>, any, Weights>>() +
+         check<attention<3, 2, fw::alibi, any, Weights>>() + check<attention<5, 0, fw::t5<S>, any, Weights>>();
 }
 
 }  // namespace pairs

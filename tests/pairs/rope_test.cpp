@@ -2,5 +2,5 @@
 #include "pairs/pairs.hpp"
 
 TEST_CASE("attention with rope has right gradients beside every mask, scale, score, kind of heads and weights") {
-  CHECK(pairs::check_all<1, formwork::rope<>>() == 72);
+  CHECK(pairs::check_position<1, formwork::rope<>>() == 72);
 }
