@@ -90,8 +90,8 @@ by_length trained_entropy(const Model& model, const settings& s, const fw::byte_
           const auto u = layer.norm1(x);
           fw::matrix<float> q(mix.query(u).value()), k(mix.key(u).value());
           const auto turn = mix.tables.of(mix.position, mix.shape.key_width, longest, 0);
-          turn(q, mix.shape.heads, batch, fw::direction::forward);
-          turn(k, mix.shape.heads, batch, fw::direction::forward);
+          turn(q, mix.shape.heads, batch, fw::direction::forward, fw::side::queries);
+          turn(k, mix.shape.heads, batch, fw::direction::forward, fw::side::keys);
           const auto h = row_entropies(q, k, batch, batch, mix.shape.heads, policies(mix.mask, mix.scale));
           for (Index n = longest; n >= 4; n /= 2)
             for (Index w = 0; w < batch.count(); ++w)
