@@ -19,6 +19,38 @@ struct softplus_feature {
   }
 };
 
+/// A map over sequences that holds a number: keys are multiplied by it. Its features are exponentials.
+struct multiplied_keys {
+  using plugs_into = fw::slot::feature;
+  static constexpr fw::turned turns = fw::turned::features;
+  double by = 1;
+
+  fw::Index width(fw::Index key_width) const { return key_width; }
+  template <fw::real S>
+  void forward(fw::view<S> y, fw::view<const S> x, fw::side) const {
+    each(y, [&](fw::Index i, fw::Index j) { return std::exp(x(i, j)); });
+  }
+  template <fw::real S>
+  void backward(fw::view<S> dx, fw::view<S> dy, fw::view<const S> y, fw::view<const S>, fw::side) const {
+    each(dx, [&](fw::Index i, fw::Index j) { return dy(i, j) * y(i, j); });
+  }
+  template <fw::real S>
+  void over_sequences(fw::view<S> k, fw::Index, const fw::sequences&) const {
+    each(k, [&](fw::Index i, fw::Index j) { return k(i, j) * S(by); });
+  }
+  template <fw::real S>
+  void over_sequences_backward(fw::view<S> dk, fw::view<const S>, fw::Index, const fw::sequences&) const {
+    each(dk, [&](fw::Index i, fw::Index j) { return dk(i, j) * S(by); });
+  }
+
+ private:
+  template <fw::real S>
+  static void each(fw::view<S> m, auto value) {
+    for (fw::Index i = 0; i < m.rows(); ++i)
+      for (fw::Index j = 0; j < m.cols(); ++j) m(i, j) = value(i, j);
+  }
+};
+
 template <class S>
 using plain = fw::linear_attention<S, fw::causal>;
 template <class S>
@@ -85,6 +117,18 @@ TEST_CASE("linear attention: gradients of the layer match central differences") 
   laws::gradients_are_right<taylor<double>>(unequal);
   laws::gradients_are_right<over_sequences<double>>(unequal);
   laws::gradients_are_right<fw::linear_attention<double, fw::full, fw::rope<>>>(unequal, short_steps);
+}
+
+TEST_CASE("linear attention: the gradients of keys are by the layer's own map over sequences, not by a fresh one") {
+  fw::rng random{1};
+  auto m = fw::linear_attention<double, fw::full, multiplied_keys>::make(
+      fw::builder{.sizes = {.width = 8, .heads = 2}, .random = random}, multiplied_keys{3});
+  const auto x = laws::normal_matrix<double>(9, 8, 1), weight = laws::normal_matrix<double>(9, 8, 2);
+  const auto report = fw::gradcheck(m, [&](fw::tape<double>& t) {
+    return fw::sum(fw::multiply(m(t.constant(fw::matrix<double>(x))), t.constant(fw::matrix<double>(weight))));
+  });
+  INFO(report);
+  CHECK(report);
 }
 
 TEST_CASE("linear attention: a layer that moves before the backward pass still gets its gradients") {

@@ -113,13 +113,18 @@ struct linear_attention : projections<S> {
     const auto chosen = policies_with(turn);
     linear_attend_forward<S>(y.write(), kept, q(qkv, shape), k(qkv, shape), v(qkv, shape), x.batch(), shape, chosen);
     const typename base::recorded from(*this);
-    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turn, chosen, from](matrix<S>& dy) {
+    const auto map = [&] {  // as it is now: the layer may be given another before the backward pass
+      if constexpr (over_sequences)
+        return feature;
+      else
+        return unturned{};
+    }();
+    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turn, chosen, map, from](matrix<S>& dy) {
       const head_shape& h = from.shape;
       matrix<S> d(qkv.rows(), qkv.cols());
       linear_attend_backward<S>(q(d, h), k(d, h), v(d, h), dy, y.value(), kept, q(qkv, h), k(qkv, h), v(qkv, h), x.batch(), h,
                                 chosen);
-      if constexpr (over_sequences)
-        feature_type{}.over_sequences_backward(k(d, h), view<const S>(k(qkv, h)), h.key_heads, x.batch());
+      before_sequences(map, d, qkv, h, x.batch());
       turn_inputs(turn, d, h, x.batch(), direction::backward);
       from.backward(x, d);
     };
@@ -179,6 +184,10 @@ struct linear_attention : projections<S> {
       return linear_attend_policies<sums, std::remove_const_t<decltype(map)>>{map, {}};
     else
       return linear_attend_policies<sums, std::remove_const_t<decltype(map)>, turn_type>{map, turn};
+  }
+  /// Gradients of keys from those of what the map made of them over their sequences.
+  static void before_sequences(const auto& map, matrix<S>& d, const matrix<S>& qkv, const head_shape& h, const sequences& batch) {
+    if constexpr (over_sequences) map.over_sequences_backward(k(d, h), view<const S>(k(qkv, h)), h.key_heads, batch);
   }
   static void turn_inputs(const turn_type& by, matrix<S>& qkv, const head_shape& h, const sequences& batch, direction way) {
     if constexpr (inputs_turn) {
