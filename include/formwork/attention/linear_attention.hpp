@@ -71,7 +71,8 @@ struct linear_attention : projections<S> {
                 "formwork: linear attention has no scores that a position could be added to; use rope, or attention for this "
                 "position");
   static_assert(!rotates_by_side<position_type, S>,
-                "formwork: linear attention turns the features of queries and keys alike; use rope, or attention for this position");
+                "formwork: linear attention turns the features of queries and keys alike; use rope, or attention for this "
+                "position");
   static_assert(feature_policy<feature_type>);
   static_assert(feature_formula<feature_type> || maps_rows<feature_type, S>,
                 "formwork: this feature map holds numbers of another scalar type than its linear attention; give both the same");
