@@ -4,20 +4,12 @@
 #include <formwork/mask.hpp>
 #include <formwork/position.hpp>
 
+#include "laws/feature_laws.hpp"
 #include "laws/mixer_laws.hpp"
 
 namespace fw = formwork;
 
 namespace {
-
-/// A user's own feature map: its formula, nothing else.
-struct softplus_feature {
-  using plugs_into = fw::slot::feature;
-  template <class T>
-  T operator()(T x) const {
-    return softplus(x);
-  }
-};
 
 /// A map over sequences that holds a number: keys are multiplied by it. Its features are exponentials.
 struct multiplied_keys {
@@ -66,7 +58,7 @@ using taylor = fw::linear_attention<S, fw::taylor_map, fw::causal>;
 template <class S>
 using over_sequences = fw::linear_attention<S, fw::full, fw::efficient, fw::rope<>>;
 template <class S>
-using own = fw::linear_attention<S, softplus_feature, fw::causal>;
+using own = fw::linear_attention<S, laws::softplus_feature, fw::causal>;
 
 static_assert(fw::mixer<plain<float>> && fw::mixer<rotary<double>>);
 

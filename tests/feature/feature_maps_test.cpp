@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/scratch_folder.hpp"
+#include "laws/feature_laws.hpp"
 #include "support/catch.hpp"
 
 namespace fw = formwork;
@@ -17,14 +18,7 @@ using fw::side;
 
 namespace {
 
-/// A user's own formula, and a user's own map of rows: [x² + 1, e^(x/2)], of more features than numbers.
-struct softplus_feature {
-  using plugs_into = fw::slot::feature;
-  template <class T>
-  T operator()(T x) const {
-    return softplus(x);
-  }
-};
+/// A user's own map of rows: [x² + 1, e^(x/2)], of more features than numbers.
 struct pairs_of_squares {
   using plugs_into = fw::slot::feature;
   static constexpr fw::turned turns = fw::turned::inputs;
@@ -136,7 +130,7 @@ TEST_CASE("every feature map is a weighted mean in its full, causal and incremen
 }
 
 TEST_CASE("a user's own map is held to the same, and what is wrong with it is found") {
-  check_map(softplus_feature{});
+  check_map(laws::softplus_feature{});
   check_map(pairs_of_squares{});
   CHECK_FALSE(fw::check_feature(pairs_of_squares{.gradient_factor = 1.0001}).gradient);
   CHECK(fw::check_feature(pairs_of_squares{.negative = 2}).lowest < 0);

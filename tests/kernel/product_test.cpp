@@ -58,8 +58,9 @@ fw::matrix<S> chains(const problem<S>& p, start how) {
 template <class S>
 std::vector<shape> shapes() {
   constexpr Index w = fw::tile_cols<S>, t = fw::tile_rows, l = fw::lanes<S>, many = fw::block_product<S>::cols_in_place;
-  std::vector<shape> r = {{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {0, 0, 0}, {1, 1, 1}, {1, 100, 77}, {1, 2 * l, 3 * l}, {1, 2 * l + 1, 3 * l + 1},
-                          {2, 1, 1}, {65, 25, 1}, {t, w, 192}, {t + 1, w + 1, 193}, {t - 1, w - 1, 191}, {3, 50, fw::block_product<S>::block_depth + 1}, {17, 2 * w + 1, 400}};
+  std::vector<shape> r = {{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {0, 0, 0}, {1, 1, 1}, {1, 100, 77}, {1, 2 * l, 3 * l},
+                          {1, 2 * l + 1, 3 * l + 1}, {2, 1, 1}, {65, 25, 1}, {t, w, 192}, {t + 1, w + 1, 193},
+                          {t - 1, w - 1, 191}, {3, 50, fw::block_product<S>::block_depth + 1}, {17, 2 * w + 1, 400}};
   for (const Index m : {t * t, t * t + 1, Index(64), Index(65)}) r.push_back({m, w + l, 50}), r.push_back({m, many + 1, 33});
   r.push_back({fw::block_product<S>::block_rows() + 3, many + w + 1, 40});
   r.push_back({5, 30, 1537});

@@ -13,14 +13,6 @@ using fw::Index;
 
 namespace {
 
-struct bent {
-  static constexpr std::array start = {3.0, 2.0};
-  template <class T>
-  T operator()(T score, fw::score_site<T> at) const {
-    return at.learned[0] * tanh(score / at.learned[1]);
-  }
-};
-
 /// The numbers of the heads, and tables that reach as far as any test.
 template <class S>
 struct learned {
@@ -35,7 +27,7 @@ struct learned {
   }
   template <class Mask>
   auto policies(Mask mask) const {
-    using formula = fw::formula_of_numbers<S, bent>;
+    using formula = fw::formula_of_numbers<S, oracle::learned_tanh>;
     return fw::attend_policies{mask, fw::inv_sqrt{},
                                fw::with_bias(formula{{}, numbers}, fw::by_distance<S>{biases, -reach}),
                                fw::distance_weighed<S, fw::softmax>{{}, {factors, -reach}}, fw::grouped{}};

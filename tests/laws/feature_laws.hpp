@@ -7,6 +7,15 @@
 /// What every feature map promises (contract/feature.hpp).
 namespace laws {
 
+/// A user's own formula.
+struct softplus_feature {
+  using plugs_into = fw::slot::feature;
+  template <class T>
+  T operator()(T x) const {
+    return softplus(x);
+  }
+};
+
 /// >= 0 and finite with its slope, up to `largest` and where the map is not overrun.
 template <class S, class Feature>
 void never_negative(const Feature& feature, S largest) {

@@ -163,7 +163,8 @@ void distances_do_not_depend_on_the_range(const Position& position, Index heads)
   fw::tape<S> quiet{fw::recording::off};
   constexpr Index far = 3000;
   const auto all = position.distance_biases(quiet, heads, {-far, far + 1});
-  for (const fw::index_range part : {fw::index_range{-far, 1}, fw::index_range{-17, 3}, fw::index_range{0, 5}, fw::index_range{-1001, 1999}}) {
+  using range = fw::index_range;
+  for (const range part : {range{-far, 1}, range{-17, 3}, range{0, 5}, range{-1001, 1999}}) {
     const auto some = position.distance_biases(quiet, heads, part);
     for (Index h = 0; h < heads; ++h)
       for (Index c = 0; c < part.size(); ++c) {

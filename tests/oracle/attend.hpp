@@ -8,6 +8,7 @@
 #include <formwork/core/sequences.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -142,6 +143,15 @@ struct squashed_recency {
   }
 };
 static_assert(fw::score_policy<squashed_recency>);
+
+/// A formula that learns: a tanh of some height and width.
+struct learned_tanh {
+  static constexpr std::array start = {3.0, 2.0};
+  template <class T>
+  T operator()(T score, fw::score_site<T> at) const {
+    return at.learned[0] * tanh(score / at.learned[1]);
+  }
+};
 
 /// Depends on the number of keys a row sees, as log_n does.
 struct by_visible_keys {

@@ -8,12 +8,12 @@
 #include <formwork/score.hpp>
 #include <formwork/weights.hpp>
 
-#include <array>
 #include <tuple>
 #include <variant>
 #include <vector>
 
 #include "laws/mixer_laws.hpp"
+#include "oracle/attend.hpp"
 
 // Every pair of attention's policies, gradients against central differences. Positions have a program each, in which scores,
 // scales, heads, softmax and urpe take turns so that every two of them meet; so have the other weights. Each of these attentions
@@ -46,15 +46,16 @@ struct one_of {
 };
 using causal_documents = fw::both<fw::causal, fw::documents>;
 using past = one_of<false, fw::causal, fw::sliding_window, fw::sink_window>;
-using any = one_of<true, fw::full, fw::causal, fw::sliding_window, fw::sink_window, fw::prefix, fw::documents, fw::unilm, causal_documents>;
+using any = one_of<true, fw::full, fw::causal, fw::sliding_window, fw::sink_window, fw::prefix, fw::documents, fw::unilm,
+                   causal_documents>;
 
 template <class Mask>
 std::vector<Mask> every() {
   std::vector<Mask> masks{{fw::causal{}}, {fw::sliding_window{3}}, {fw::sink_window{1, 2}}};
   if constexpr (Mask::sees_ahead) {
     const fw::documents two{batch, std::vector<Index>{0, 0, 0, 1, 1, 1, 0, 0, 1}};
-    masks.insert(masks.end(), {{fw::full{}}, {fw::prefix{2}}, {two}, {fw::unilm{batch, std::vector<Index>{0, 0, 1, 1, 1, 1, 0, 1, 1}}},
-                               {causal_documents{{}, two}}});
+    const fw::unilm target{batch, std::vector<Index>{0, 0, 1, 1, 1, 1, 0, 1, 1}};
+    masks.insert(masks.end(), {{fw::full{}}, {fw::prefix{2}}, {two}, {target}, {causal_documents{{}, two}}});
   }
   return masks;
 }
@@ -72,17 +73,8 @@ inline const std::vector<any_scale> values{{fw::inv_sqrt{}},
                                            {fw::log_n{.base = 4, .at_least = 1}},
                                            {fw::log_n::kappa(1.5, 4)}};
 
-/// a tanh(score / b) with a and b of each head.
-struct bent {
-  static constexpr std::array start{2.0, 3.0};
-  template <class T>
-  T operator()(T score, fw::score_site<T> at) const {
-    return at.learned[0] * tanh(score / at.learned[1]);
-  }
-};
-
 using S = double;
-using scores = std::tuple<fw::plain, fw::softcap, fw::learned_formula<S, bent>>;
+using scores = std::tuple<fw::plain, fw::softcap, fw::learned_formula<S, oracle::learned_tanh>>;
 using scales = std::tuple<any_scale, fw::temperature<S, any_scale>, fw::temperature<S, fw::cosine>>;
 using heads = std::tuple<fw::grouped, fw::talking_heads<S>>;
 using weights = std::tuple<fw::softmax, fw::urpe<S>>;

@@ -7,6 +7,7 @@
 
 #include "laws/learned_laws.hpp"
 #include "laws/position_laws.hpp"
+#include "oracle/attention_layer.hpp"
 
 namespace fw = formwork;
 using fw::Index;
@@ -51,7 +52,8 @@ TEST_CASE("t5: the published buckets of both sides") {
 TEST_CASE("t5: the published buckets of the past") {
   const fw::t5<float> by{};
   for (Index n = 0; n < 16; ++n) CHECK(by.bucket(n) == n);
-  const Index expected[][2] = {{16, 16}, {19, 17}, {21, 18}, {32, 21}, {64, 26}, {100, 30}, {112, 30}, {113, 31}, {9999, 31}, {-5, 0}};
+  const Index expected[][2] = {{16, 16},  {19, 17},  {21, 18},  {32, 21},   {64, 26},
+                               {100, 30}, {112, 30}, {113, 31}, {9999, 31}, {-5, 0}};
   for (const auto [behind, bucket] : expected) {
     CAPTURE(behind);
     CHECK(by.bucket(behind) == bucket);
@@ -81,22 +83,11 @@ TEST_CASE("attention with t5 adds the bucket's number of its head to every score
   const auto x = laws::normal_matrix<double>(150, 24, 1);
   fw::tape<double> quiet{fw::recording::off};
   const auto y = m(quiet.constant(fw::matrix<double>(x)));
-  // The same in loops.
-  const auto e = fw::eigen(x);
-  const Eigen::MatrixXd q = e * fw::eigen(m.query.weight.value()), k = e * fw::eigen(m.key.weight.value()),
-                        v = e * fw::eigen(m.value.weight.value());
-  Eigen::MatrixXd mixed(150, 24);
-  for (Index h = 0; h < 4; ++h)
-    for (Index i = 0; i < 150; ++i) {
-      Eigen::VectorXd w(i + 1);
-      for (Index j = 0; j <= i; ++j)
-        w(j) = q.row(i).segment(6 * h, 6).dot(k.row(j).segment(6 * h, 6)) / std::sqrt(6.0) +
-               m.position.table.value()(m.position.bucket(i - j), h);
-      w = (w.array() - w.maxCoeff()).exp();
-      w /= w.sum();
-      mixed.row(i).segment(6 * h, 6) = w.transpose() * v.block(0, 6 * h, i + 1, 6);
-    }
-  const Eigen::MatrixXd expected = mixed * fw::eigen(m.output.weight.value());
+  const Eigen::MatrixXd expected = oracle::attention_layer(m, x, [&](Index h, Index i, const auto& q, const auto& k) {
+    Eigen::VectorXd s = k.topRows(i + 1) * q.transpose() / std::sqrt(6.0);
+    for (Index j = 0; j <= i; ++j) s(j) += m.position.table.value()(m.position.bucket(i - j), h);
+    return oracle::softmax(s);
+  });
   CHECK((fw::eigen(y.value()) - expected).cwiseAbs().maxCoeff() <= 1e-13);
 }
 

@@ -6,6 +6,7 @@
 
 #include "laws/mixer_laws.hpp"
 #include "laws/scale_laws.hpp"
+#include "oracle/attention_layer.hpp"
 
 namespace fw = formwork;
 using fw::Index;
@@ -35,20 +36,11 @@ TEST_CASE("cosine keeps the laws of scales") { laws::scale_laws(fw::cosine{}); }
 TEST_CASE("cosine: scores are √d times the cosine, whatever the lengths") {
   const auto m = laws::make_mixer<fw::attention<double, fw::causal, fw::cosine>>(sizes);
   const auto x = laws::normal_matrix<double>(40, 24, 1);
-  const auto e = fw::eigen(x);
-  const Eigen::MatrixXd q = e * fw::eigen(m.query.weight.value()), k = e * fw::eigen(m.key.weight.value()),
-                        v = e * fw::eigen(m.value.weight.value());
-  Eigen::MatrixXd mixed(40, 24);
-  for (Index h = 0; h < 4; ++h)
-    for (Index i = 0; i < 40; ++i) {
-      Eigen::VectorXd w(i + 1);
-      for (Index j = 0; j <= i; ++j) {
-        const auto a = q.row(i).segment(6 * h, 6), b = k.row(j).segment(6 * h, 6);
-        w(j) = std::exp(std::sqrt(6.0) * a.dot(b) / a.norm() / b.norm());
-      }
-      mixed.row(i).segment(6 * h, 6) = w.transpose() / w.sum() * v.block(0, 6 * h, i + 1, 6);
-    }
-  const Eigen::MatrixXd expected = mixed * fw::eigen(m.output.weight.value());
+  const Eigen::MatrixXd expected = oracle::attention_layer(m, x, [](Index, Index i, const auto& q, const auto& k) {
+    Eigen::VectorXd s(i + 1);
+    for (Index j = 0; j <= i; ++j) s(j) = std::sqrt(6.0) * q.dot(k.row(j)) / q.norm() / k.row(j).norm();
+    return oracle::softmax(s);
+  });
   const auto got = output_of(m, 1);
   CHECK((fw::eigen(got) - expected).cwiseAbs().maxCoeff() <= 1e-14);
   CHECK((fw::eigen(output_of(m, 7)) - expected).cwiseAbs().maxCoeff() <= 1e-14);

@@ -6,20 +6,14 @@
 #include "laws/learned_laws.hpp"
 #include "laws/mixer_laws.hpp"
 #include "laws/score_laws.hpp"
+#include "oracle/attend.hpp"
 
 namespace fw = formwork;
 using fw::Index;
+using oracle::learned_tanh;
 
 namespace {
 
-/// A user's own: a tanh of learned height and width, each head its own.
-struct bent {
-  static constexpr std::array start = {3.0, 2.0};
-  template <class T>
-  T operator()(T score, fw::score_site<T> at) const {
-    return at.learned[0] * tanh(score / at.learned[1]);
-  }
-};
 /// Reads all that a site has, with a constant of its own.
 struct fading {
   static constexpr std::array start = {0.5};
@@ -31,11 +25,11 @@ struct fading {
 };
 
 template <class S>
-using learning = fw::attention<S, fw::causal, fw::learned_formula<S, bent>>;
+using learning = fw::attention<S, fw::causal, fw::learned_formula<S, learned_tanh>>;
 template <class S>
 using grouped_learning = fw::attention<S, fw::sliding_window, fw::grouped, fw::rope<>, fw::learned_formula<S, fading>>;
 template <class S>
-using talking_learning = fw::attention<S, fw::causal, fw::talking_heads<S>, fw::learned_formula<S, bent>, fw::alibi>;
+using talking_learning = fw::attention<S, fw::causal, fw::talking_heads<S>, fw::learned_formula<S, learned_tanh>, fw::alibi>;
 const fw::sizes sizes{.width = 24, .heads = 4}, shared{.width = 24, .heads = 4, .key_heads = 2};
 
 }  // namespace
@@ -43,9 +37,9 @@ const fw::sizes sizes{.width = 24, .heads = 4}, shared{.width = 24, .heads = 4, 
 TEST_CASE("a learned formula keeps the laws of scores") {
   fw::matrix<float> f(4, 2, 3.0f);
   fw::matrix<double> d(4, 2, 3.0);
-  laws::lanes_agree<float>(fw::formula_of_numbers<float, bent>{{}, f});
-  laws::lanes_agree<double>(fw::formula_of_numbers<double, bent>{{}, d});
-  laws::slope_is_right(fw::formula_of_numbers<double, bent>{{}, d});
+  laws::lanes_agree<float>(fw::formula_of_numbers<float, learned_tanh>{{}, f});
+  laws::lanes_agree<double>(fw::formula_of_numbers<double, learned_tanh>{{}, d});
+  laws::slope_is_right(fw::formula_of_numbers<double, learned_tanh>{{}, d});
   laws::slope_is_right(fw::formula_of_numbers<double, fading>{{}, d});
 }
 
@@ -73,7 +67,7 @@ TEST_CASE("a learned formula: numbers of the layer are shared by its heads, and 
   const auto make = [&](fw::numbers_of whose) {
     random = fw::rng{3};
     return learning<double>::make(fw::builder{.sizes = sizes, .random = random},
-                                  fw::learned_formula<double, bent>{.whose = whose});
+                                  fw::learned_formula<double, learned_tanh>{.whose = whose});
   };
   const auto each = make(fw::numbers_of::each_head), all = make(fw::numbers_of::all_heads);
   CHECK(each.score.values.cols() == 4);

@@ -55,7 +55,8 @@ double spread() {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("weights beside softmax keep the laws of weights", "", fw::l2_normalized, fw::relu_squared, fw::sigmoid_weights) {
+TEMPLATE_TEST_CASE("weights beside softmax keep the laws of weights", "", fw::l2_normalized, fw::relu_squared,
+                   fw::sigmoid_weights) {
   laws::weights_laws<float>(TestType{});
   laws::weights_laws<double>(TestType{});
 }

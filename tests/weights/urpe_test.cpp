@@ -7,6 +7,7 @@
 
 #include "kernel/checks.hpp"
 #include "laws/learned_laws.hpp"
+#include "oracle/attention_layer.hpp"
 
 namespace fw = formwork;
 using fw::Index;
@@ -60,19 +61,11 @@ TEST_CASE("urpe multiplies the weights by its table, clipped at longest") {
   CHECK(m.weights.table.rows() == 39);
   CHECK(m.weights.table.kind() == fw::role::table);
   const auto x = laws::normal_matrix<double>(60, 24, 1);
-  const auto e = fw::eigen(x);
-  const Eigen::MatrixXd q = e * fw::eigen(m.query.weight.value()), k = e * fw::eigen(m.key.weight.value()),
-                        v = e * fw::eigen(m.value.weight.value());
-  Eigen::MatrixXd mixed(60, 24);
-  for (Index h = 0; h < 4; ++h)
-    for (Index i = 0; i < 60; ++i) {
-      Eigen::VectorXd w(60);
-      for (Index j = 0; j < 60; ++j) w(j) = std::exp(q.row(i).segment(6 * h, 6).dot(k.row(j).segment(6 * h, 6)) / std::sqrt(6.0));
-      w /= w.sum();
-      for (Index j = 0; j < 60; ++j) w(j) *= m.weights.table.value()(19 + std::clamp<Index>(j - i, -19, 19), h);
-      mixed.row(i).segment(6 * h, 6) = w.transpose() * v.block(0, 6 * h, 60, 6);
-    }
-  const Eigen::MatrixXd expected = mixed * fw::eigen(m.output.weight.value());
+  const Eigen::MatrixXd expected = oracle::attention_layer(m, x, [&](Index h, Index i, const auto& q, const auto& k) {
+    Eigen::VectorXd w = oracle::softmax(k * q.transpose() / std::sqrt(6.0));
+    for (Index j = 0; j < 60; ++j) w(j) *= m.weights.table.value()(19 + std::clamp<Index>(j - i, -19, 19), h);
+    return w;
+  });
   CHECK((fw::eigen(output_of(m, x)) - expected).cwiseAbs().maxCoeff() <= 1e-13);
 }
 

@@ -4,8 +4,8 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// φ(q) · φ(k) = Σ_{m <= N} s^m / m!, s = q · k / √d: softmax attention's weight e^s by its Taylor polynomial of even order N, which
-/// is positive for every s.
+/// φ(q) · φ(k) = Σ_{m <= N} s^m / m!, s = q · k / √d: softmax attention's weight e^s by its Taylor polynomial of even order N,
+/// which is positive for every s.
 ///
 /// Shapes    C(d + N, N) features for a key of d numbers: 153 for d = 16, N = 2 and 4,845 for N = 4.
 /// Numerics  relative error of the weight for |s| <= 1: 0.36 (N = 2), 0.020 (4), 4.9e-4 (6); far from 0 it grows as s^N only.

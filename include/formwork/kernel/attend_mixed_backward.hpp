@@ -170,7 +170,8 @@ struct attend_mixed_backward_strip {
 
   /// The factors' gradients of row i, U · dU, and dU as it was before them.
   void take_factors(const auto& seen, Index i, index_range in_use) {
-    const Index at = i * stride + in_use.first, packs = in_use.size() / lanes<S>, distance = seen.block.first - (first.position + i);
+    const Index at = i * stride + in_use.first, packs = in_use.size() / lanes<S>;
+    const Index distance = seen.block.first - (first.position + i);
     mix_weights(room.factored, at, packs);
     row_learned learned;
     for (Index o = 0; o < shape.output_heads; ++o) {
@@ -291,7 +292,8 @@ struct attend_mixed_backward_strip {
 
 /// The gradients of attend_forward where heads mix: also those of the mixing matrices, which are overwritten.
 ///
-/// Shapes    dq, dk, dv, dout as q, k, v, out; dmixing as the matrices; dlearned as what the scores learn; the others as in attend_forward.
+/// Shapes    dq, dk, dv, dout as q, k, v, out; dmixing as the matrices; dlearned as what the scores learn; the others as in
+///           attend_forward.
 /// Numerics  as attend_backward; strips of mixed_rows queries are summed in their order within at most mixed_groups groups of a
 ///           sequence, groups and sequences in theirs.
 /// Cost      2.5 times the forward's products and 3.5 times its mixes; per thread two strips of mixed_rows × heads × keys; k

@@ -39,6 +39,8 @@ void scale_heads(view<S> x, Index heads, const S* factor, lengths length, view<S
 /// dy becomes dx; factor_h's gradient is the sum over the rows of dots(i, h) / factor_h, dots(i, h) = y_h · dy_h:
 ///   dx_h = factor_h dy_h, for unit lengths (factor_h dy_h - y_h dots / factor_h) / |x_h|.
 ///
+/// Shapes    dy, y as x above; dots (rows × heads), or empty where nobody learns the factors.
+/// Numerics  bits depend on a row alone.
 template <real S>
 void scale_heads_backward(view<S> dy, view<const S> y, Index heads, const S* factor, lengths length, view<const S> inverse,
                           view<S> dots) {

@@ -52,8 +52,8 @@ struct xpos {
       decay.push_back(-growth.back());
     }
     const double reach = growth.empty() ? 0 : std::abs(growth[0]) * static_cast<double>(std::max(origin, positions - origin));
-    require(reach < 0.9 * std::log(double(std::numeric_limits<S>::max())), "xpos: positions 0 .. ", positions - 1, " with the origin ",
-            origin, " leave the range of this number type; needs an origin nearer the middle, or double");
+    require(reach < 0.9 * std::log(double(std::numeric_limits<S>::max())), "xpos: positions 0 .. ", positions - 1,
+            " with the origin ", origin, " leave the range of this number type; needs an origin nearer the middle, or double");
     const auto inverse = frequencies{}.of(base, key_width);
     return {{inverse, positions, 1, growth, origin}, {inverse, positions, 1, decay, origin}};
   }
