@@ -5,6 +5,7 @@
 ///   rope          queries and keys are turned by their positions; given to attention
 ///   frequencies   rope's tables as values: geometric, interpolated, ntk_old, ntk_aware, ntk_fixed, ntk_mixed, dynamic,
 ///                 ntk_by_parts, yarn, llama3
+///   leaky_re_rope rope whose distances beyond a window count less, or, re_rope, no more than it; given to attention
 ///   xpos          rope whose scores decay with the distance; given to causal attention
 ///   alibi         scores fall with the distance; given to attention
 ///   kerple        scores fall with the distance as each head learns; given to attention
@@ -14,6 +15,7 @@
 #include <formwork/position/alibi.hpp>
 #include <formwork/position/frequencies.hpp>
 #include <formwork/position/kerple.hpp>
+#include <formwork/position/leaky_re_rope.hpp>
 #include <formwork/position/learned.hpp>
 #include <formwork/position/rope.hpp>
 #include <formwork/position/sinusoidal.hpp>

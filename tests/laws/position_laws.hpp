@@ -13,20 +13,20 @@ using fw::Index;
 
 template <class S, class Position>
 fw::matrix<S> turned(const Position& position, fw::matrix<S> x, Index heads, const fw::sequences& rows, Index positions,
-                     fw::direction way = fw::direction::forward, fw::side of = fw::side::queries) {
+                     fw::direction way = fw::direction::forward, fw::side of = fw::side::queries, int part = 0) {
   const auto table = position.template table<S>(x.cols() / heads, positions);
-  fw::rotate_side<S>(position, x.all(), heads, table, rows, way, of);
+  fw::rotate_side<S>(position, x.all(), heads, table, rows, way, of, part);
   return x;
 }
 
 /// A row alone, at its position, has the bits it has in a batch; bits do not depend on threads or the table's reach.
 template <class S, class Position>
-void rotation_depends_on_the_row_alone(const Position& position, Index key_width, fw::side of) {
+void rotation_depends_on_the_row_alone(const Position& position, Index key_width, fw::side of, int part = 0) {
   const Index heads = 3;
   const auto x = checks::numbers(1).matrix<S>(30, heads * key_width);
   const fw::sequences batch{11, 1, 18};
   const auto turn = [&](fw::matrix<S> m, const fw::sequences& rows, Index positions) {
-    return turned(position, std::move(m), heads, rows, positions, fw::direction::forward, of);
+    return turned(position, std::move(m), heads, rows, positions, fw::direction::forward, of, part);
   };
   const auto all = turn(x, batch, 18);
   for (Index i = 0; i < 30; ++i) {
@@ -39,18 +39,18 @@ void rotation_depends_on_the_row_alone(const Position& position, Index key_width
   auto table = position.template table<S>(key_width, 2);
   table.reserve(18);
   auto y = x;
-  fw::rotate_side<S>(position, y.all(), heads, table, batch, fw::direction::forward, of);
+  fw::rotate_side<S>(position, y.all(), heads, table, batch, fw::direction::forward, of, part);
   REQUIRE(checks::same_bits(y, all));
 }
 
 /// backward is the gradient of forward, and undoes it where both sides turn alike.
 template <class Position>
-void rotation_turns_back(const Position& position, Index key_width, fw::side of) {
+void rotation_turns_back(const Position& position, Index key_width, fw::side of, int part = 0) {
   const fw::sequences batch{5, 7};
   auto x = checks::numbers(2).matrix<double>(12, 2 * key_width);
   const auto dy = checks::numbers(3).matrix<double>(12, 2 * key_width);
-  const auto turn = [&](const fw::matrix<double>& m, fw::direction way) { return turned(position, m, 2, batch, 7, way, of); };
-  if (fw::rotates_alike<Position, double>) {
+  const auto turn = [&](const fw::matrix<double>& m, fw::direction way) { return turned(position, m, 2, batch, 7, way, of, part); };
+  if (!fw::rotates_by_side<Position, double>) {
     const auto back = turn(turn(x, fw::direction::forward), fw::direction::backward);
     REQUIRE(checks::largest_error(back, x) <= 1e-14 * checks::largest_of(x));
   }
@@ -148,11 +148,12 @@ template <class Position>
 void position_laws(const Position& position, Index key_width) {
   static_assert(fw::position_policy<Position>);
   if constexpr (fw::rotary_position<Position>) {
-    for (const fw::side of : {fw::side::queries, fw::side::keys}) {
-      rotation_depends_on_the_row_alone<float>(position, key_width, of);
-      rotation_depends_on_the_row_alone<double>(position, key_width, of);
-      rotation_turns_back(position, key_width, of);
-    }
+    for (int part = 0; part < (fw::rotates_in_parts<Position, double> ? 3 : 1); ++part)
+      for (const fw::side of : {fw::side::queries, fw::side::keys}) {
+        rotation_depends_on_the_row_alone<float>(position, key_width, of, part);
+        rotation_depends_on_the_row_alone<double>(position, key_width, of, part);
+        rotation_turns_back(position, key_width, of, part);
+      }
     rotation_keeps_distances(position, key_width);
   }
 }

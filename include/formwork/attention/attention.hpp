@@ -2,6 +2,7 @@
 #pragma once
 #include <formwork/attention/projections.hpp>
 #include <formwork/attention/score_values.hpp>
+#include <formwork/attention/turned_heads.hpp>
 #include <formwork/attention/turning.hpp>
 #include <formwork/contract/heads.hpp>
 #include <formwork/contract/mask.hpp>
@@ -57,6 +58,7 @@ struct attention : projections<S> {
   using score_type = pick_t<slot::score, plain, Policy...>;
   using heads_type = pick_t<slot::heads, independent, Policy...>;
   using weights_type = pick_t<slot::weights, softmax, Policy...>;
+  using turning = turned_heads<position_type, mask_type, S>;
   using policies = policy_list<mask_type, position_type, scale_type, score_type, heads_type, weights_type>;
 
   static_assert(!absolute_position<position_type>,
@@ -110,11 +112,14 @@ struct attention : projections<S> {
                                               distances_met<mask_type>(batch.positions(), batch.longest()));
     auto scaled = scaled_by(values, qkv);
     if (x.tape().records()) scaled.remember(q(qkv, shape), k(qkv, shape));
-    turn_both(turn, qkv, shape, batch, direction::forward);
+    auto turned = turning::of(turn, q(qkv, shape), k(qkv, shape), shape, batch);
     recorded from(*this, values);
-    attend_forward<S>(y.write(), kept, q(qkv, shape), k(qkv, shape), v(qkv, shape), batch, batch, shape, from.policies);
-    auto backward = [x, y, qkv = std::move(qkv), kept = std::move(kept), turn, scaled = std::move(scaled),
-                     from = std::move(from)](matrix<S>& dy) { from.backward(x, y, qkv, kept, turn, scaled, dy); };
+    attend_forward<S>(y.write(), kept, queries(turned, qkv), keys(turned, qkv), v(qkv, shape), batch, batch, turning::shape(shape),
+                      from.policies);
+    auto backward = [x, y, qkv = std::move(qkv), turned = std::move(turned), kept = std::move(kept), turn,
+                     scaled = std::move(scaled), from = std::move(from)](matrix<S>& dy) {
+      from.backward(x, y, qkv, turned, kept, turn, scaled, dy);
+    };
     const base& layer = *this;  // g++ 12 fails to capture `this` in a generic lambda
     return output(with_parameters(
         heads, [&](const auto&... mixing) { return layer.record_from(x, y, std::move(backward), values, mixing...); }));
@@ -140,14 +145,14 @@ struct attention : projections<S> {
     auto y = x.tape().output(x.rows(), shape.output_heads * shape.head_width, x.shared_batch());
     scaled_by(seen.values, qkv);
     if constexpr (rotates<position_type, S>) seen.unturned.append(k(qkv, shape), batch);
-    turn_both(seen.turn, qkv, shape, batch, direction::forward);
-    seen.cache.append(k(qkv, shape), v(qkv, shape), batch);
-    attend_forward<S>(y.write(), {}, q(qkv, shape), seen.cache, batch, shape, chosen(seen.values));
+    const auto turned = turning::of(seen.turn, q(qkv, shape), k(qkv, shape), shape, batch);
+    seen.cache.append(keys(turned, qkv), v(qkv, shape), batch);
+    attend_forward<S>(y.write(), {}, queries(turned, qkv), seen.cache, batch, turning::shape(shape), chosen(seen.values));
     return output(y);
   }
 
   state make_state(state_sizes room) const {
-    state st{key_value_cache<S>(room.sequences, room.capacity, shape),
+    state st{key_value_cache<S>(room.sequences, room.capacity, turning::shape(shape)),
              tables.of(position, shape.key_width, room.capacity, room.length), {}, room.length};
     if constexpr (rotates<position_type, S>)
       st.unturned = unturned_keys<S>(room.sequences, room.capacity, shape.key_heads * shape.key_width);
@@ -168,8 +173,8 @@ struct attention : projections<S> {
       const auto turn = tables.of(position, shape.key_width, seen.unturned.capacity(), length);
       const sequences rows = seen.cache.rows();
       matrix<S> keys = seen.unturned.first(rows);
-      turn(keys, shape.key_heads, rows, direction::forward, side::keys);
-      seen.cache.replace_keys(keys);
+      const matrix<S> parts = turning::turned_keys(turn, keys, shape, rows);
+      seen.cache.replace_keys(turning::at(view<const S>(keys), parts));
       seen.turn = turn;
     }
     seen.length = length;
@@ -192,18 +197,17 @@ struct attention : projections<S> {
   auto chosen(const auto& values) const {
     return attend_policies{mask, scale_in_kernel(scale), scores_in_kernel<S>(score, position, values),
                            weights_in_kernel<S>(weights, values),
-                           in_kernel(heads)};
+                           in_kernel(heads), turning::columns(position, shape)};
   }
 
   auto scaled_by(const auto& values, matrix<S>& qkv) const {
     return scaled_heads<scale_type, S>(q(qkv, shape), k(qkv, shape), shape, value_of(values.factors));
   }
 
-  static void turn_both(const turns<position_type, S>& turn, matrix<S>& qkv, const head_shape& h, const sequences& batch,
-                        direction way) {
-    turn(q(qkv, h), h.query_heads, batch, way, side::queries);
-    turn(k(qkv, h), h.key_heads, batch, way, side::keys);
+  view<const S> queries(const turning& turned, const matrix<S>& qkv) const {
+    return turning::at(q(qkv, shape), turned.queries);
   }
+  view<const S> keys(const turning& turned, const matrix<S>& qkv) const { return turning::at(k(qkv, shape), turned.keys); }
 
   /// What a recording remembers of this layer: it may move before the backward pass.
   struct recorded : base::recorded {
@@ -214,14 +218,17 @@ struct attention : projections<S> {
     recorded(const attention& a, const score_values<S>& v)
         : base::recorded(a), mixing(a.mixing_gradients()), values(v), policies(a.chosen(v)) {}
 
-    void backward(const var<S>& x, const var<S>& y, const matrix<S>& qkv, const matrix<S>& kept,
+    void backward(const var<S>& x, const var<S>& y, const matrix<S>& qkv, const turning& turned, const matrix<S>& kept,
                   const turns<position_type, S>& turn, const scaled_heads<scale_type, S>& scaled, const matrix<S>& dy) const {
       const head_shape& h = this->shape;
       matrix<S> d(qkv.rows(), qkv.cols());
+      turning dturned = turning::room(qkv.rows(), h);
       auto learned = values.wanted();
       const auto run = [&](const auto&... heads_gradient) {
-        attend_backward<S>(q(d, h), k(d, h), v(d, h), heads_gradient..., dy, y.value(), kept, q(qkv, h), k(qkv, h), v(qkv, h),
-                           x.batch(), x.batch(), h, policies, start::fresh, start::fresh, start::fresh, learned);
+        attend_backward<S>(turning::at(q(d, h), dturned.queries), turning::at(k(d, h), dturned.keys), v(d, h), heads_gradient...,
+                           dy, y.value(), kept, turning::at(q(qkv, h), turned.queries), turning::at(k(qkv, h), turned.keys),
+                           v(qkv, h), x.batch(), x.batch(), turning::shape(h), policies, start::fresh, start::fresh, start::fresh,
+                           learned);
       };
       if constexpr (separate_heads<heads_type>) {
         run();
@@ -232,7 +239,7 @@ struct attention : projections<S> {
         std::get<1>(mixing).add(std::move(dweights));
       }
       values.add(std::move(learned));
-      turn_both(turn, d, h, x.batch(), direction::backward);
+      dturned.turn_back(turn, q(d, h), k(d, h), h, x.batch());
       scaled.backward(q(d, h), k(d, h), h, values.factors);
       base::recorded::backward(x, d);
     }

@@ -70,7 +70,7 @@ struct linear_attention : projections<S> {
   static_assert(rotates<position_type, S> || std::same_as<position_type, no_position>,
                 "formwork: linear attention has no scores that a position could be added to; use rope, or attention for this "
                 "position");
-  static_assert(!rotates_by_side<position_type, S>,
+  static_assert(!rotates_by_side<position_type, S> && !rotates_in_parts<position_type, S>,
                 "formwork: linear attention turns the features of queries and keys alike; use rope, or attention for this "
                 "position");
   static_assert(feature_policy<feature_type>);

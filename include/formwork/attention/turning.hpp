@@ -15,7 +15,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// the layer is given later. Does nothing for a position policy that does not rotate.
 template <class Position, real S>
 struct turns {
-  void operator()(view<S>, Index, const sequences&, direction, side) const {}
+  void operator()(view<S>, Index, const sequences&, direction, side, int = 0) const {}
 };
 template <class Position, real S>
   requires rotates<Position, S>
@@ -25,8 +25,8 @@ struct turns<Position, S> {
   std::shared_ptr<const table_type> table = {};
 
   /// x (tokens × heads · key_width).
-  void operator()(view<S> x, Index heads, const sequences& rows, direction way, side of) const {
-    rotate_side<S>(position, x, heads, *table, rows, way, of);
+  void operator()(view<S> x, Index heads, const sequences& rows, direction way, side of, int part = 0) const {
+    rotate_side<S>(position, x, heads, *table, rows, way, of, part);
   }
 };
 

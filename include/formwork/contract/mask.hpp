@@ -18,6 +18,7 @@ struct index_range {
   constexpr bool empty() const { return last <= first; }
   constexpr Index size() const { return std::max<Index>(last - first, 0); }
   constexpr bool holds(Index i) const { return first <= i && i < last; }
+  constexpr index_range moved(Index by) const { return {first + by, last + by}; }
   constexpr index_range clipped(index_range to) const { return {std::max(first, to.first), std::min(last, to.last)}; }
   friend constexpr bool operator==(index_range, index_range) = default;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/contract/heads.hpp>
+#include <formwork/contract/mask.hpp>
 #include <formwork/contract/module.hpp>
 #include <formwork/contract/score.hpp>
 #include <formwork/core/matrix.hpp>
@@ -8,6 +9,7 @@
 #include <formwork/core/slot.hpp>
 
 #include <concepts>
+#include <limits>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -25,27 +27,37 @@ template <class P, class S>
 concept rotates_by_side = requires(const P& p, const typename P::template table_type<S>& table, view<S> x, const sequences& rows) {
   p.rotate(x, Index{}, table, rows, direction::forward, side::queries);
 };
+template <class P, class S>
+concept rotates_in_parts = requires(const P& p, const typename P::template table_type<S>& table, view<S> x, const sequences& rows) {
+  p.rotate(x, Index{}, table, rows, direction::forward, side::queries, int{});
+  p.template columns<2>(Index{});
+};
 
 /// Turns the rows of queries and keys by their positions, in place, so that scores depend on distances only.
 ///
 ///   p.template table<S>(key_width, positions)     what rotate reads: made once, grown by table.reserve(positions)
-///   p.rotate(x, heads, table, rows, way)          x (tokens × heads · key_width); with a last argument, a side, where queries
-///                                                 and keys are turned in different ways
+///   p.rotate(x, heads, table, rows, way)          x (tokens × heads · key_width); with one more argument, a side, where queries
+///                                                 and keys are turned in different ways; with two, a side and a part, where
+///                                                 the distance of a pair decides between ways
+///   p.template columns<Parts>(key_width)          for parts: a columns_by_distance<Parts>, which part counts for a pair
 ///
 /// Laws      a row alone has the bits of the same row in a batch; backward is the gradient of forward, and undoes it where both
 ///           sides turn alike; bits do not depend on how far the table reaches (tests/laws/position_laws.hpp).
 template <class P, class S>
-concept rotates = (rotates_alike<P, S> || rotates_by_side<P, S>)&&requires(const P& p, typename P::template table_type<S>& table) {
+concept rotates = (rotates_alike<P, S> || rotates_by_side<P, S> || rotates_in_parts<P, S>)&&requires(
+    const P& p, typename P::template table_type<S>& table) {
   { p.template table<S>(Index{}, Index{}) } -> std::same_as<typename P::template table_type<S>>;
   { std::as_const(table).capacity() } -> std::same_as<Index>;
   table.reserve(Index{});
 };
 
-/// p.rotate, whether or not it asks for the side.
+/// p.rotate, whether or not it asks for the side and the part.
 template <class S, class P>
 void rotate_side(const P& p, view<S> x, Index heads, const typename P::template table_type<S>& table, const sequences& rows,
-                 direction way, side of) {
-  if constexpr (rotates_by_side<P, S>)
+                 direction way, side of, [[maybe_unused]] int part = 0) {
+  if constexpr (rotates_in_parts<P, S>)
+    p.rotate(x, heads, table, rows, way, of, part);
+  else if constexpr (rotates_by_side<P, S>)
     p.rotate(x, heads, table, rows, way, of);
   else
     p.rotate(x, heads, table, rows, way);
@@ -64,6 +76,28 @@ concept rotary_position = rotates<P, float> && rotates<P, double> && std::equali
 template <class P>
 concept depends_on_length = requires(const P& p) {
   { p.declared(Index{}) } -> std::same_as<P>;
+};
+
+/// Every column of a head's queries and keys counts in their score.
+struct all_columns {
+  static constexpr int parts = 1;
+};
+
+/// A head's queries and keys lie side by side as turned in several ways. A score comes from the columns of one part, by the
+/// distance of its pair: part 0 below the window, else part 1 for earlier keys and part 2 for later ones.
+template <int Parts>
+struct columns_by_distance {
+  static constexpr int parts = Parts;
+
+  Index window = 1;
+  Index key_width = 1;  ///< of a head's queries and keys; parts are filled to whole packs
+
+  /// The keys that a query at this position meets by that part.
+  constexpr index_range keys(int part, Index position) const {
+    constexpr Index far = std::numeric_limits<Index>::max() / 4;
+    const index_range near{position - window + 1, position + window};
+    return part == 0 ? near : part == 1 ? index_range{-far, near.first} : index_range{near.last, far};
+  }
 };
 
 /// Adds to the vector of each token that of its place: row r of sequence s stands at x.batch().start(s) + r.

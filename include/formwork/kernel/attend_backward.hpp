@@ -66,6 +66,7 @@ struct attend_backward_queries {
 
   Index q_stride() const { return padded<S>(shape.key_width); }
   Index v_stride() const { return padded<S>(shape.head_width); }
+  Index part_width() const { return q_stride() / std::remove_cvref_t<decltype(policies.columns)>::parts; }
 
   /// Continues dq, dk and dv in the room.
   void run() {
@@ -132,29 +133,38 @@ struct attend_backward_queries {
       hulls[t] = seen.template hull<S>(cover);
       weigh_strip(q0, r0, seen, cover, block_cover, hulls[t]);
       if (cover == coverage::none) continue;
-      if (cover == coverage::all || keys_finite)
-        accumulate<S, strip_rows, stride, 1>(room.dq + (q0 + r0) * q_stride(), q_stride(), nullptr, hulls[t].size(),
-                                            room.dscores + r0 * stride + hulls[t].first,
-                                            room.k_rows + hulls[t].first * q_stride());
-      else
-        accumulate_seen<S, stride>(room.dq + (q0 + r0) * q_stride(), q_stride(), nullptr, seen, room.dscores + r0 * stride,
-                                   room.k_rows);
+      each_part_of<S, strip_rows, stride>(
+          policies.columns, room.dscores + r0 * stride, seen, hulls[t], [&](int part, index_range met, const S* ds) {
+            S* dq = room.dq + (q0 + r0) * q_stride() + part * part_width();
+            const S* rows_of_k = room.k_rows + part * part_width();
+            if (cover == coverage::all || keys_finite)
+              accumulate<S, strip_rows, stride, 1>(dq, part_width(), q_stride(), nullptr, met.size(), ds + met.first,
+                                                  rows_of_k + met.first * q_stride());
+            else
+              accumulate_seen<S, stride>(dq, part_width(), q_stride(), nullptr, seen, ds, rows_of_k);
+          });
     }
-    if (block_cover == coverage::all || queries_finite(q0, rows))
-      key_gradients(q0, rows, block, hulls, used);
-    else
-      key_gradients_pair_by_pair(q0, rows, block);
+    if (block_cover != coverage::all && !queries_finite(q0, rows)) return key_gradients_pair_by_pair(q0, rows, block);
+    const strip_hulls seen{hulls, used, rows};
+    const Index key = block.first - keys.first;
+    add_to_keys(room.dv + key * v_stride(), v_stride(), v_stride(), seen, {0, block.size()}, room.weights,
+                room.dout_rows + q0 * v_stride());
+    each_part_of<S, query_block, stride>(policies.columns, room.dscores, strip_at(q0, rows, block), {0, block.size()},
+                                        [&](int part, index_range met, const S* ds) {
+                                          add_to_keys(room.dk + key * q_stride() + part * part_width(), part_width(), q_stride(),
+                                                      seen, met, ds, room.q_rows + q0 * q_stride() + part * part_width());
+                                        });
   }
 
   /// Weights and the scores' gradients of one strip, zero where nothing is seen.
   void weigh_strip(Index q0, Index r0, const auto& seen, coverage cover, coverage block_cover, index_range hull) {
     const index_range in_use{hull.first, hull.first + padded<S>(hull.size())};
     if (cover != coverage::none) {
-      score_strip<S, strip_rows, stride>(room.weights + r0 * stride, hull, room.q_strips + (q0 + r0) * shape.key_width,
-                                        room.k_panels, shape.key_width);
+      score_seen<S, strip_rows, stride>(policies.columns, room.weights + r0 * stride, seen, hull,
+                                       room.q_strips + (q0 + r0) * shape.key_width, room.k_panels, shape.key_width);
       score_strip<S, strip_rows, stride>(room.dscores + r0 * stride, hull,
                                         room.dout_strips + (q0 + r0) * shape.head_width, room.v_panels,
-                                        shape.head_width);
+                                        shape.head_width, shape.head_width);
     }
     const auto& score_formula = at_head(policies.score, head, shape.heads);
     row_learned learned;
@@ -214,19 +224,22 @@ struct attend_backward_queries {
     return sum(probe) == S(0);
   }
 
-  /// dV and dK of strip_rows keys at a time, from the strips that see any of them.
-  void key_gradients(Index q0, Index rows, index_range block, const index_range* hulls, Index used) {
-    for (Index j = 0; j < block.size(); j += strip_rows) {
-      const auto misses = [&](Index t) { return hulls[t].clipped({j, j + strip_rows}).empty(); };
-      Index from = 0, until = used;
-      while (from < until && misses(from)) ++from;
-      while (from < until && misses(until - 1)) --until;
-      const Index r0 = from * strip_rows, depth = std::min(until * strip_rows, rows) - r0;
-      if (depth <= 0) continue;
-      accumulate<S, strip_rows, 1, stride>(room.dv + (block.first - keys.first + j) * v_stride(), v_stride(), nullptr, depth,
-                                          room.weights + r0 * stride + j, room.dout_rows + (q0 + r0) * v_stride());
-      accumulate<S, strip_rows, 1, stride>(room.dk + (block.first - keys.first + j) * q_stride(), q_stride(), nullptr, depth,
-                                          room.dscores + r0 * stride + j, room.q_rows + (q0 + r0) * q_stride());
+  /// What the strips of a block of queries see of a block of keys.
+  struct strip_hulls {
+    const index_range* of;
+    Index strips, rows;
+  };
+
+  /// to(j, :) += Σ_i weights(i, j) from(i, :), strip_rows keys at a time, from the strips that see any of them.
+  void add_to_keys(S* to, Index width, Index row, const strip_hulls& seen, index_range met, const S* weights, const S* from) {
+    for (Index j = met.first / strip_rows * strip_rows; j < met.last; j += strip_rows) {
+      const auto misses = [&](Index t) { return seen.of[t].clipped({j, j + strip_rows}).empty(); };
+      Index since = 0, until = seen.strips;
+      while (since < until && misses(since)) ++since;
+      while (since < until && misses(until - 1)) --until;
+      const Index r0 = since * strip_rows, depth = std::min(until * strip_rows, seen.rows) - r0;
+      if (depth > 0)
+        accumulate<S, strip_rows, 1, stride>(to + j * row, width, row, nullptr, depth, weights + r0 * stride + j, from + r0 * row);
     }
   }
   void key_gradients_pair_by_pair(Index q0, Index rows, index_range block) {
@@ -234,10 +247,12 @@ struct attend_backward_queries {
     for (Index i = 0; i < rows; ++i)
       for (const index_range span : seen.spans(i))
         for (Index j = span.first; j < span.last; ++j) {
-          accumulate<S, 1, 1, stride>(room.dv + (block.first - keys.first + j) * v_stride(), v_stride(), nullptr, 1,
-                                      room.weights + i * stride + j, room.dout_rows + (q0 + i) * v_stride());
-          accumulate<S, 1, 1, stride>(room.dk + (block.first - keys.first + j) * q_stride(), q_stride(), nullptr, 1,
-                                      room.dscores + i * stride + j, room.q_rows + (q0 + i) * q_stride());
+          const Index key = block.first - keys.first + j;
+          accumulate<S, 1, 1, stride>(room.dv + key * v_stride(), v_stride(), v_stride(), nullptr, 1, room.weights + i * stride + j,
+                                      room.dout_rows + (q0 + i) * v_stride());
+          const Index column = part_of(policies.columns, seen, i, j) * part_width();
+          accumulate<S, 1, 1, stride>(room.dk + key * q_stride() + column, part_width(), q_stride(), nullptr, 1,
+                                      room.dscores + i * stride + j, room.q_rows + (q0 + i) * q_stride() + column);
         }
   }
 };
@@ -270,8 +285,8 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, con
                      const sequences& key_batch, head_shape shape, const Policies& policies,
                      start dq_start = start::fresh, start dk_start = start::fresh, start dv_start = start::fresh,
                      score_gradients<S> dlearned = {}) {
-  check_attend<S>("attend_backward", out, kept, q, batch, shape, policies.heads);
-  check_attend<S>("attend_backward", dout, kept, dq, batch, shape, policies.heads);
+  check_attend<S>("attend_backward", out, kept, q, batch, shape, policies.heads, policies.columns);
+  check_attend<S>("attend_backward", dout, kept, dq, batch, shape, policies.heads, policies.columns);
   check_keys<S>("attend_backward", k, v, key_batch, shape);
   check_keys<S>("attend_backward", dk, dv, key_batch, shape);
   const row_factors<S> factors(

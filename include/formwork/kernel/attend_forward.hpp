@@ -65,8 +65,8 @@ struct attend_forward_queries {
     alignas(64) S scores[Rows * key_block];
     alignas(64) S rescale[Rows];
 
-    score_strip<S, Rows, key_block>(scores, hull, strip + t * Rows * shape.key_width,
-                                    keys.panels, shape.key_width);
+    score_seen<S, Rows, key_block>(policies.columns, scores, seen, hull, strip + t * Rows * shape.key_width, keys.panels,
+                                   shape.key_width);
     if constexpr (!leaves_scores<std::remove_cvref_t<decltype(policies.score)>>)
       for (Index i = 0; i < seen.queries; ++i)
         apply_formula<S>(policies, scores + i * key_block, lanes_in_use, seen.block.first, seen.first.position + i,
@@ -85,10 +85,10 @@ struct attend_forward_queries {
 
     S* to = sum + t * Rows * stride();
     if (cover == coverage::all || keys.finite)
-      accumulate<S, Rows, key_block, 1>(to, stride(), rescale, hull.size(), scores + hull.first,
+      accumulate<S, Rows, key_block, 1>(to, stride(), stride(), rescale, hull.size(), scores + hull.first,
                                         keys.values + hull.first * stride());
     else
-      accumulate_seen<S, key_block>(to, stride(), rescale, seen, scores, keys.values);
+      accumulate_seen<S, key_block>(to, stride(), stride(), rescale, seen, scores, keys.values);
   }
 };
 
@@ -159,7 +159,7 @@ template <real S, class Policies>
   requires separate_heads<decltype(Policies::heads)>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_cache<S>& cache, const sequences& batch,
                     head_shape shape, const Policies& policies) {
-  check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads);
+  check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads, policies.columns);
   require(cache.count() == batch.count(), "attend_forward: ", batch.count(), " sequences of queries but ",
           cache.count(), " of keys; needs as many");
   attend_forward_to(out, kept, q, batch, [&](Index s) { return cache.length(s); }, shape, policies, 0,
@@ -173,7 +173,7 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
 template <real S, class Policies>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v,
                     const sequences& batch, const sequences& key_batch, head_shape shape, const Policies& policies) {
-  check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads);
+  check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads, policies.columns);
   check_keys<S>("attend_forward", k, v, key_batch, shape);
   if constexpr (separate_heads<decltype(policies.heads)>) {
     const Index values_at = key_block * padded<S>(shape.key_width), stride = padded<S>(shape.head_width);

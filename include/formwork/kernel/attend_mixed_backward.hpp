@@ -124,13 +124,12 @@ struct attend_mixed_backward_strip {
     const index_range hull = seen.template hull<S>(cover), in_use = whole(hull);
     S *scores = scores_of(seen), *gradients = gradients_of(seen);
     for (Index a = 0; a < shape.query_heads; ++a)
-      score_strip<S, Rows, stride>(scores + a * step, hull, room.q_strips + a * Rows * shape.key_width,
-                                   keys.panels(first.sequence, a) + seen.block.first * shape.key_width,
-                                   shape.key_width);
+      score_seen<S, Rows, stride>(policies.columns, scores + a * step, seen, hull, room.q_strips + a * Rows * shape.key_width,
+                                  keys.panels(first.sequence, a) + seen.block.first * shape.key_width, shape.key_width);
     for (Index o = 0; o < shape.output_heads; ++o)
       score_strip<S, Rows, stride>(room.mixed + o * step, hull, room.dout_strips + o * Rows * shape.head_width,
                                    turned.panels(first.sequence, o) + seen.block.first * shape.head_width,
-                                   shape.head_width);
+                                   shape.head_width, shape.head_width);
     const bool gaps = cover == coverage::some || in_use.last > hull.last;
     const Index packs = in_use.size() / lanes<S>, outs = shape.output_heads;
     for (Index i = 0; i < q.rows(); ++i) {
@@ -231,12 +230,15 @@ struct attend_mixed_backward_strip {
                    policies.heads.scores.stride(), packs);  // dJ in the place of J
     }
     const Index n = whole_keys(), key = key_stride(), value = value_stride();
-    for (Index a = 0; a < shape.query_heads; ++a) {
-      add_query_gradient(a, seen, cover, hull, scores + a * step);
-      add_key_gradient(sums.dk + a * n * key, key, seen, cover, hull, scores + a * step, room.q_rows + a * Rows * key);
-    }
+    const Index width = key / std::remove_cvref_t<decltype(policies.columns)>::parts;
+    for (Index a = 0; a < shape.query_heads; ++a)
+      each_part_of<S, Rows, stride>(policies.columns, scores + a * step, seen, hull, [&](int part, index_range met, const S* dj) {
+        const Index column = part * width;
+        add_query_gradient(a, column, width, seen, cover, met, dj);
+        add_key_gradient(sums.dk + a * n * key + column, width, key, seen, cover, met, dj, room.q_rows + a * Rows * key + column);
+      });
     for (Index o = 0; o < outs; ++o)
-      add_key_gradient(sums.dv + o * n * value, value, seen, cover, hull, room.mixed + o * step,
+      add_key_gradient(sums.dv + o * n * value, value, value, seen, cover, hull, room.mixed + o * step,
                        room.dout_rows + o * Rows * value);
   }
   Index whole_keys() const { return (first.keys + strip_rows - 1) / strip_rows * strip_rows; }
@@ -259,30 +261,31 @@ struct attend_mixed_backward_strip {
     ds.store(gradient);
   }
 
-  void add_query_gradient(Index a, const auto& seen, coverage cover, index_range hull, const S* dscores) {
+  /// Of the columns from `column` on.
+  void add_query_gradient(Index a, Index column, Index width, const auto& seen, coverage cover, index_range met,
+                          const S* dscores) {
     const cached_values<S> k = turned.values(first.sequence, a);
-    S* dq = room.dq + a * Rows * k.stride;
-    const S* rows = k.rows + seen.block.first * k.stride;
+    S* dq = room.dq + a * Rows * k.stride + column;
+    const S* rows = k.rows + seen.block.first * k.stride + column;
     if (cover == coverage::all || k.finite[seen.block.first / key_block])
-      accumulate<S, Rows, stride, 1>(dq, k.stride, nullptr, hull.size(), dscores + hull.first,
-                                     rows + hull.first * k.stride);
+      accumulate<S, Rows, stride, 1>(dq, width, k.stride, nullptr, met.size(), dscores + met.first, rows + met.first * k.stride);
     else
-      accumulate_seen<S, stride>(dq, k.stride, nullptr, seen, dscores, rows);
+      accumulate_seen<S, stride>(dq, width, k.stride, nullptr, seen, dscores, rows);
   }
 
   /// to(j, :) += Σ_i weight(i, j) rows(i, :). 0 · NaN is NaN: a query that is not finite must not reach keys it does not see.
-  void add_key_gradient(S* to, Index width, const auto& seen, coverage cover, index_range hull, const S* weight,
+  void add_key_gradient(S* to, Index width, Index row, const auto& seen, coverage cover, index_range met, const S* weight,
                         const S* rows) {
-    to += seen.block.first * width;
-    if (cover == coverage::all || all_finite(rows, q.rows() * width)) {
-      for (Index j = hull.first / strip_rows * strip_rows; j < hull.last; j += strip_rows)
-        accumulate<S, strip_rows, 1, stride>(to + j * width, width, nullptr, q.rows(), weight + j, rows);
+    to += seen.block.first * row;
+    if (cover == coverage::all || all_finite(rows, (q.rows() - 1) * row + width)) {
+      for (Index j = met.first / strip_rows * strip_rows; j < met.last; j += strip_rows)
+        accumulate<S, strip_rows, 1, stride>(to + j * row, width, row, nullptr, q.rows(), weight + j, rows);
       return;
     }
     for (Index i = 0; i < q.rows(); ++i)
       for (const index_range span : seen.spans(i))
         for (Index j = span.first; j < span.last; ++j)
-          accumulate<S, 1, 1, stride>(to + j * width, width, nullptr, 1, weight + i * stride + j, rows + i * width);
+          accumulate<S, 1, 1, stride>(to + j * row, width, row, nullptr, 1, weight + i * stride + j, rows + i * row);
   }
 
   static void collect(double* to, const S* from, Index count) {
@@ -307,9 +310,10 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, head_mixing_gradient<S>
                      const sequences& batch, const sequences& key_batch, head_shape shape, const Policies& policies,
                      start dq_start = start::fresh, start dk_start = start::fresh, start dv_start = start::fresh,
                      score_gradients<S> dlearned = {}) {
-  check_attend<S>("attend_backward", out, kept, q, batch, shape, policies.heads);
-  check_attend<S>("attend_backward", dout, kept, dq, batch, shape, policies.heads);
-  check_attend<S>("attend_backward", dout, kept, dq, batch, shape, head_mixing<S>{dmixing.scores, dmixing.weights});
+  check_attend<S>("attend_backward", out, kept, q, batch, shape, policies.heads, policies.columns);
+  check_attend<S>("attend_backward", dout, kept, dq, batch, shape, policies.heads, policies.columns);
+  check_attend<S>("attend_backward", dout, kept, dq, batch, shape, head_mixing<S>{dmixing.scores, dmixing.weights},
+                  policies.columns);
   check_keys<S>("attend_backward", k, v, key_batch, shape);
   check_keys<S>("attend_backward", dk, dv, key_batch, shape);
   const row_factors<S> factors(

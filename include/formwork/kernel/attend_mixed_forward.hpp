@@ -89,9 +89,8 @@ struct attend_mixed_forward_strip {
     const index_range hull = seen.template hull<S>(cover);
     const index_range in_use{hull.first, hull.first + padded<S>(hull.size())};
     for (Index a = 0; a < shape.query_heads; ++a)
-      score_strip<S, Rows, stride>(room.tile + a * step, hull, room.queries + a * Rows * shape.key_width,
-                                   cache.panels(first.sequence, a) + seen.block.first * shape.key_width,
-                                   shape.key_width);
+      score_seen<S, Rows, stride>(policies.columns, room.tile + a * step, seen, hull, room.queries + a * Rows * shape.key_width,
+                                  cache.panels(first.sequence, a) + seen.block.first * shape.key_width, shape.key_width);
     const bool gaps = cover == coverage::some || in_use.last > hull.last;
     for (Index i = 0; i < queries(); ++i) {
       const Index at = i * stride + hull.first, packs = in_use.size() / lanes<S>;
@@ -152,10 +151,10 @@ struct attend_mixed_forward_strip {
       const S *weights = room.tile + o * step, *rows = values.rows + seen.block.first * values.stride;
       S* to = room.sum + o * Rows * values.stride;
       if (cover == coverage::all || values.finite[seen.block.first / key_block])
-        accumulate<S, Rows, stride, 1>(to, values.stride, nullptr, hull.size(), weights + hull.first,
+        accumulate<S, Rows, stride, 1>(to, values.stride, values.stride, nullptr, hull.size(), weights + hull.first,
                                        rows + hull.first * values.stride);
       else
-        accumulate_seen<S, stride>(to, values.stride, nullptr, seen, weights, rows);
+        accumulate_seen<S, stride>(to, values.stride, values.stride, nullptr, seen, weights, rows);
     }
   }
 
@@ -181,7 +180,7 @@ template <real S, class Policies>
   requires mixes_heads<decltype(Policies::heads)>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_cache<S>& cache, const sequences& batch,
                     head_shape shape, const Policies& policies) {
-  check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads);
+  check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads, policies.columns);
   require(cache.count() == batch.count(), "attend_forward: ", batch.count(), " sequences of queries but ",
           cache.count(), " of keys; needs as many");
   const row_factors<S> factors(

@@ -2,6 +2,7 @@
 #pragma once
 #include <formwork/contract/heads.hpp>
 #include <formwork/contract/mask.hpp>
+#include <formwork/contract/position.hpp>
 #include <formwork/contract/scale.hpp>
 #include <formwork/contract/score.hpp>
 #include <formwork/contract/weights.hpp>
@@ -15,17 +16,23 @@ namespace formwork::inline FORMWORK_ABI {
 // What the forward and the backward of attention are made of. A strip is `Rows` queries (strip_rows, or one: decoding)
 // against a block of keys; its scores lie in a buffer, a row of `Stride` numbers for each query, the block's first key first.
 
-/// The mechanisms of one attention, one for each slot: types choose, values hold the numbers.
-template <mask_policy Mask, scale_policy Scale, score_policy Score, weights_policy Weights, kernel_heads Heads>
+/// The mechanisms of one attention, one for each slot, and the columns that scores are made of: types choose, values hold the
+/// numbers.
+template <mask_policy Mask, scale_policy Scale, score_policy Score, weights_policy Weights, kernel_heads Heads,
+          class Columns = all_columns>
 struct attend_policies {
   Mask mask;
   Scale scale;
   Score score;
   Weights weights;
   Heads heads;
+  Columns columns = {};
 };
 template <class Mask, class Scale, class Score, class Weights, class Heads>
 attend_policies(Mask, Scale, Score, Weights, Heads) -> attend_policies<Mask, Scale, Score, Weights, Heads>;
+template <class Mask, class Scale, class Score, class Weights, class Heads, class Columns>
+attend_policies(Mask, Scale, Score, Weights, Heads, Columns)
+    -> attend_policies<Mask, Scale, Score, Weights, Heads, Columns>;
 
 /// Queries that share each block of keys while it is in the second-level cache, and those that share each panel of it while
 /// it is in the first: one tile's rows or two.
@@ -47,18 +54,18 @@ template <real S, int Rows, int Packs, Index A_row, Index A_step>
   t.store(sum, sum_stride);
 }
 
-/// The same for rows of `width` numbers (whole packs). All tiles of the strip meet as many rows of b as stay in cache before
-/// the next ones come.
+/// The same for `width` columns (whole packs) of rows that are `stride` apart. All tiles of the strip meet as many rows of b as
+/// stay in cache before the next ones come.
 template <real S, int Rows, Index A_row, Index A_step>
-void accumulate(S* sum, Index width, const S* factor, Index depth, const S* a, const S* b) {
+void accumulate(S* sum, Index width, Index stride, const S* factor, Index depth, const S* a, const S* b) {
   constexpr int tile_height = std::min(Rows, tile_rows);
   constexpr Index together = 128;
   do {
     const Index deep = Rows > tile_height ? std::min(together, depth) : depth;
     const auto columns = [&]<int Packs>(std::integral_constant<int, Packs>, Index j) {
       for (int i = 0; i < Rows; i += tile_height)
-        accumulate_tile<S, tile_height, Packs, A_row, A_step>(sum + i * width + j, width, factor ? factor + i : nullptr, deep,
-                                                              a + i * A_row, b + j, width);
+        accumulate_tile<S, tile_height, Packs, A_row, A_step>(sum + i * stride + j, stride, factor ? factor + i : nullptr, deep,
+                                                              a + i * A_row, b + j, stride);
     };
     for (Index j = 0; j < width;) {
       const Index left = (width - j) / lanes<S>;
@@ -70,7 +77,7 @@ void accumulate(S* sum, Index width, const S* factor, Index depth, const S* a, c
         columns(std::integral_constant<int, 1>(), j), j += lanes<S>;
     }
     factor = nullptr;
-    a += deep * A_step, b += deep * width, depth -= deep;
+    a += deep * A_step, b += deep * stride, depth -= deep;
   } while (depth > 0);
 }
 
@@ -84,18 +91,19 @@ template <real S, int Rows, int Packs, Index Queries, Index Stride>
   t.store(scores, Stride);
 }
 
-/// Scores of the block's keys in `hull`, which starts at a panel; whole packs are written.
+/// Scores of the block's keys in `hull`, which starts at a panel, from the first `depth` of their panels' rows; whole packs are
+/// written.
 template <real S, int Rows, Index Stride>
-void score_strip(S* scores, index_range hull, const S* queries, const S* panels, Index depth) {
+void score_strip(S* scores, index_range hull, const S* queries, const S* panels, Index depth, Index panel_rows) {
   constexpr int tile_height = std::min(Rows, tile_rows);
   Index left = (hull.size() + lanes<S> - 1) / lanes<S>;
   scores += hull.first;
-  panels += hull.first * depth;
+  panels += hull.first * panel_rows;
   const auto panel = [&]<int Packs>(std::integral_constant<int, Packs>) {
     for (int i = 0; i < Rows; i += tile_height)
       score_tile<S, tile_height, Packs, Rows, Stride>(scores + i * Stride, queries + i, panels, depth);
   };
-  for (; left >= tile_packs; left -= tile_packs, scores += tile_cols<S>, panels += tile_cols<S> * depth)
+  for (; left >= tile_packs; left -= tile_packs, scores += tile_cols<S>, panels += tile_cols<S> * panel_rows)
     panel(std::integral_constant<int, tile_packs>());
   if (left == 2) panel(std::integral_constant<int, 2>());
   if (left == 1) panel(std::integral_constant<int, 1>());
@@ -146,6 +154,74 @@ struct strip_view {
   }
 };
 
+/// f(part, keys, alone) for every part of the columns that gives scores of the block's keys in `within`: from the first to the
+/// last key that any query meets by it, and whether all of them meet all by it.
+template <class Columns, class F>
+void each_part(const Columns& columns, const auto& seen, index_range within, F f) {
+  const Index first = seen.first.position, last = first + seen.queries - 1;
+  for (int p = 0; p < Columns::parts; ++p) {
+    const index_range top = columns.keys(p, first).moved(-seen.block.first), end = columns.keys(p, last).moved(-seen.block.first);
+    const index_range keys = index_range{top.first, end.last}.clipped(within);
+    if (!keys.empty()) f(p, keys, end.first <= within.first && within.last <= top.last);
+  }
+}
+
+/// The block's keys that query i meets by part p.
+index_range keys_of_part(const auto& columns, const auto& seen, int part, Index i) {
+  return columns.keys(part, seen.first.position + i).moved(-seen.block.first);
+}
+
+/// The part by which query i meets the block's key j.
+template <class Columns>
+int part_of(const Columns& columns, const auto& seen, Index i, Index j) {
+  int part = 0;
+  if constexpr (Columns::parts > 1)
+    while (!keys_of_part(columns, seen, part, i).holds(j)) ++part;
+  return part;
+}
+
+/// score_strip where the columns are chosen by distance: queries [d][Rows] and panels hold all parts.
+template <real S, int Rows, Index Stride, class Columns>
+void score_seen(const Columns& columns, S* scores, const auto& seen, index_range hull, const S* queries, const S* panels,
+                Index depth) {
+  if constexpr (Columns::parts == 1) {
+    score_strip<S, Rows, Stride>(scores, hull, queries, panels, depth, depth);
+  } else {
+    const Index width = depth / Columns::parts;
+    const index_range in_use{hull.first, hull.first + padded<S>(hull.size())};
+    each_part(columns, seen, in_use, [&](int part, index_range keys, bool alone) {
+      alignas(64) S own[Rows * Stride];
+      S* to = alone ? scores : own;
+      score_strip<S, Rows, Stride>(to, {keys.first / tile_cols<S> * tile_cols<S>, keys.last}, queries + part * width * Rows,
+                                   panels + part * width * tile_cols<S>, width, depth);
+      if (alone) return;
+      for (Index i = 0; i < Rows; ++i) {
+        const index_range mine = keys_of_part(columns, seen, part, i).clipped(keys);
+        if (!mine.empty()) std::copy(own + i * Stride + mine.first, own + i * Stride + mine.last, scores + i * Stride + mine.first);
+      }
+    });
+  }
+}
+
+/// f(part, keys, gradients) for every part of the columns: scores' gradients of Rows queries, in which pairs of other parts are
+/// zero.
+template <real S, int Rows, Index Stride, class Columns, class F>
+void each_part_of(const Columns& columns, const S* gradients, const auto& seen, index_range within, F f) {
+  if constexpr (Columns::parts == 1)
+    f(0, within, gradients);
+  else
+    each_part(columns, seen, within, [&](int part, index_range keys, bool alone) {
+      if (alone) return f(part, keys, gradients);
+      alignas(64) S own[Rows * Stride] = {};
+      for (Index i = 0; i < seen.queries; ++i) {
+        const index_range mine = keys_of_part(columns, seen, part, i).clipped(keys);
+        const S* from = gradients + i * Stride;
+        if (!mine.empty()) std::copy(from + mine.first, from + mine.last, own + i * Stride + mine.first);
+      }
+      f(part, keys, own);
+    });
+}
+
 /// f(what the queries see of a block of Stride keys, how much) for every block of which they see something, in order.
 template <Index Stride, mask_policy Mask, class F>
 void each_seen_block(const Mask& mask, query_site first, Index queries, F f) {
@@ -159,13 +235,13 @@ void each_seen_block(const Mask& mask, query_site first, Index queries, F f) {
 /// accumulate for queries that see only some of the block's keys: 0 · NaN is NaN, so rows skip what they do not see. Where that
 /// is finite, 0 changes no bit of a sum.
 template <real S, Index Stride>
-void accumulate_seen(S* sum, Index width, const S* factor, const auto& seen, const S* a, const S* b) {
+void accumulate_seen(S* sum, Index width, Index stride, const S* factor, const auto& seen, const S* a, const S* b) {
   for (Index i = 0; i < seen.queries; ++i) {
     const S* once = factor ? factor + i : nullptr;
     for (const index_range span : seen.spans(i)) {
       if (span.empty()) continue;
-      accumulate<S, 1, Stride, 1>(sum + i * width, width, once, span.size(), a + i * Stride + span.first,
-                                  b + span.first * width);
+      accumulate<S, 1, Stride, 1>(sum + i * stride, width, stride, once, span.size(), a + i * Stride + span.first,
+                                  b + span.first * stride);
       once = nullptr;
     }
   }
@@ -231,6 +307,15 @@ inline void check_distances(const char* name, const auto& table, Index heads, in
           " on");
 }
 
+/// The columns of a head's queries and keys that one score is made of.
+template <class Columns>
+Index key_width_of(const Columns& columns, const head_shape& shape) {
+  if constexpr (Columns::parts == 1)
+    return shape.key_width;
+  else
+    return columns.key_width;
+}
+
 /// The scale's factor of every query row, once per call: `plain` for gradients, `folded` for the score tile, where the unit
 /// of the weights is folded in unless a formula stands between. Throws where the mask was made for other queries, or a table by
 /// distance for shorter ones.
@@ -251,11 +336,12 @@ struct row_factors {
         check_distances("attend", policies.weights.factors, shape.output_heads, met);
     }
     const double unit = leaves_scores<decltype(policies.score)> ? policies.weights.score_unit : 1.0;
+    const Index width = key_width_of(policies.columns, shape);
     for (Index s = 0; s < queries.count(); ++s)
       for (Index r = 0; r < queries.length(s); ++r) {
         const Index position = queries.start(s) + r;
         const double factor =
-            policies.scale(scale_site{policies.mask.count({position, key_count(s), s}), shape.key_width, position});
+            policies.scale(scale_site{policies.mask.count({position, key_count(s), s}), width, position});
         const auto row = static_cast<std::size_t>(queries.first(s) + r);
         plain[row] = static_cast<S>(factor);
         folded[row] = static_cast<S>(factor * unit);
@@ -266,7 +352,10 @@ struct row_factors {
 /// The queries, the output and the heads belong to one another; so do k and v.
 template <real S>
 void check_attend(const char* name, view<const S> out, view<const S> kept, view<const S> q, const sequences& batch,
-                  head_shape shape, const auto& heads) {
+                  head_shape shape, const auto& heads, const auto& columns) {
+  if constexpr (constexpr Index parts = std::remove_cvref_t<decltype(columns)>::parts; parts > 1)
+    require(shape.key_width == parts * padded<S>(columns.key_width), name, ": heads have ", shape.key_width, " columns; needs ",
+            parts, " parts of ", padded<S>(columns.key_width));
   if constexpr (separate_heads<std::remove_cvref_t<decltype(heads)>>) {
     bool fits = shape.heads > 0 && shape.key_heads > 0 && shape.heads % shape.key_heads == 0;
     for (Index h = 0; fits && h < shape.heads; ++h) fits = index_range{0, shape.key_heads}.holds(heads.key_head(h, shape));

@@ -17,8 +17,13 @@ enum class pairing {
   interleaved  ///< (2i, 2i + 1): GPT-J, the RoFormer paper
 };
 
+/// Where positions stand on the line: position p at first + step · p.
+struct rotary_line {
+  double first = 0, step = 1;
+};
+
 /// cos and sin of position · inverse_frequency(i), times a factor, for positions 0 .. capacity() - 1; with growth, pair i also
-/// times e^(growth(i) (position - origin)).
+/// times e^(growth(i) (position - origin)); on another line angles are by where its positions stand.
 ///
 /// Shapes    cos(p), sin(p): one number per pair of columns.
 /// Numerics  angles, cosines and sines in double, then rounded; so rows do not depend on the capacity.
@@ -28,11 +33,12 @@ class rotary_table {
  public:
   rotary_table() = default;
   rotary_table(std::span<const double> inverse_frequency, Index capacity, double factor = 1, std::span<const double> growth = {},
-               Index origin = 0)
+               Index origin = 0, rotary_line line = {})
       : inverse_frequency_(inverse_frequency.begin(), inverse_frequency.end()),
         growth_(growth.begin(), growth.end()),
         factor_(factor),
-        origin_(origin) {
+        origin_(origin),
+        line_(line) {
     require(capacity >= 0, "rotary_table: capacity ", capacity, "; needs >= 0");
     reserve(capacity);
   }
@@ -56,7 +62,7 @@ class rotary_table {
         std::fill_n(grown.row(p), grown.cols(), S(0));
         for (Index i = 0; i < pairs(); ++i) {
           const auto pair = static_cast<std::size_t>(i);
-          const double angle = static_cast<double>(p) * inverse_frequency_[pair];
+          const double angle = (line_.first + line_.step * static_cast<double>(p)) * inverse_frequency_[pair];
           const double size = growth_.empty() ? factor_ : factor_ * std::exp(static_cast<double>(p - origin_) * growth_[pair]);
           grown(p, i) = static_cast<S>(size * std::cos(angle));
           grown(p, stride() + i) = static_cast<S>(size * std::sin(angle));
@@ -72,6 +78,7 @@ class rotary_table {
   pooled_vector<double> inverse_frequency_, growth_;
   double factor_ = 1;
   Index origin_ = 0;
+  rotary_line line_ = {};
   matrix<S> table_;  // a row is cos of all pairs, then sin, each padded to whole packs
 };
 
