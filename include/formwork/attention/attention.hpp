@@ -67,6 +67,9 @@ struct attention : projections<S> {
                 "formwork: this position makes scores grow without bound towards later keys; use it with a mask that does not see "
                 "ahead, such as causal");
 
+  static_assert(separate_heads<heads_type> || !sees_by_head<mask_type>,
+                "formwork: heads that mix see the same keys; give them one mask, or take heads that do not mix");
+
   /// What incremental decoding has seen: the keys, turned to their positions, and the values.
   struct state {
     key_value_cache<S> cache;

@@ -28,6 +28,10 @@ struct query_site {
   Index position = 0;  ///< absolute, 0-based; keys are numbered alike
   Index keys = 0;      ///< keys of its sequence, those of a cache included
   Index sequence = 0;  ///< of the batch
+  Index head = 0, heads = 1;
+
+  /// So many queries later.
+  constexpr query_site after(Index queries) const { return {position + queries, keys, sequence, head, heads}; }
 };
 
 /// The keys a query sees: two ranges apart from each other and in order, either may be empty. Kernels clip them to the keys
@@ -46,6 +50,7 @@ enum class coverage { none, some, all };
 ///
 ///   keys_at_once(sequence)   later keys are seen among this many first ones only: a state has to be given them in one call
 ///   one_range = true         the second span is always empty
+///   by_head = true           heads see different keys; without it masks are asked once for all heads
 ///   fits(queries)            throws where the mask was made for another batch; called once a call
 ///
 /// Laws      spans, count and visible agree; spans lie within the sequence's keys; without sees_ahead no span passes the
@@ -58,6 +63,9 @@ concept mask_policy = policy<M> && std::same_as<typename M::plugs_into, slot::ma
                         { m.visible(query, key) } -> std::same_as<bool>;
                         { bool{M::sees_ahead} };
                       };
+
+template <class M>
+inline constexpr bool sees_by_head = requires { requires M::by_head; };
 
 template <class M>
 concept sees_one_range = requires { requires M::one_range; };
@@ -83,7 +91,7 @@ coverage over(const M& mask, query_site first, Index queries, index_range keys) 
   } else {
     Index seen = 0;
     for (Index i = 0; i < queries; ++i)
-      for (const index_range span : mask.spans({first.position + i, first.keys, first.sequence}))
+      for (const index_range span : mask.spans(first.after(i)))
         seen += span.clipped(keys).size();
     return seen == 0 ? coverage::none : seen < queries * keys.size() ? coverage::some : coverage::all;
   }

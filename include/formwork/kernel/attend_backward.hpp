@@ -84,7 +84,7 @@ struct attend_backward_queries {
   }
 
  private:
-  query_site site(Index i) const { return {first.position + i, first.keys, first.sequence}; }
+  query_site site(Index i) const { return first.after(i); }
   auto strip_at(Index q0, Index rows, index_range block) const {
     return strip_view<std::remove_cvref_t<decltype(policies.mask)>>{policies.mask, site(q0), rows, block};
   }
@@ -328,15 +328,15 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, con
           attend_backward_queries<S, Policies>{.policies = policies,
                                                .shape = shape,
                                                .head = head,
-                                               .first = {batch.start(s) + q0, keys, s},
+                                               .first = {batch.start(s) + q0, keys, s, head, shape.heads},
                                                .q = queries_of(q, shape.key_width),
                                                .out = queries_of(out, shape.head_width),
                                                .dout = queries_of(dout, shape.head_width),
                                                .k = keys_of(k, shape.key_width),
                                                .v = keys_of(v, shape.head_width),
                                                .keys = some,
-                                               .plain = factors.plain.data() + from,
-                                               .folded = factors.folded.data() + from,
+                                               .plain = factors.plain_of(head) + from,
+                                               .folded = factors.folded_of(head) + from,
                                                .kept = kept.row(from) + head,
                                                .kept_stride = kept.stride(),
                                                .room = room,
@@ -352,7 +352,7 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, con
     }
     each_head([&](Index head, const S* sums) {
       deliver_gradient<S>(dq.rows(row, rows).cols(head * shape.key_width, shape.key_width), dq_start, sums, key_stride,
-                          factors.plain.data() + row);
+                          factors.plain_of(head) + row);
     });
   });
   sums_of_scores.deliver();

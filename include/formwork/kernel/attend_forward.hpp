@@ -54,7 +54,7 @@ struct attend_forward_queries {
   Index stride() const { return padded<S>(shape.head_width); }
   Index used() const { return (q.rows() + Rows - 1) / Rows; }
   Index rows_of(Index t) const { return std::min<Index>(Rows, q.rows() - t * Rows); }
-  query_site site(Index i) const { return {first.position + i, first.keys, first.sequence}; }
+  query_site site(Index i) const { return first.after(i); }
 
   /// One strip meets one block of keys: scores, formula, mask, weights, values.
   void take(const auto& seen, Index t, const key_value_block<S>& keys) {
@@ -117,9 +117,9 @@ void attend_forward_to(view<S> out, view<S> kept, const_view<S> q, const sequenc
     queries mine{.policies = policies,
                  .shape = shape,
                  .head = head,
-                 .first = {batch.start(s) + rows.first, key_count(s), s},
+                 .first = {batch.start(s) + rows.first, key_count(s), s, head, shape.heads},
                  .q = q.rows(row, rows.size()).cols(head * shape.key_width, shape.key_width),
-                 .factor = factors.folded.data() + row,
+                 .factor = factors.folded_of(head) + row,
                  .strip = room + room_size,
                  .sum = room + room_size + most * key,
                  .state = state};

@@ -77,7 +77,7 @@ struct attend_mixed_forward_strip {
       pack_queries<S, Rows>(room.queries + a * Rows * shape.key_width, q.cols(a * shape.key_width, shape.key_width),
                             factor);
     for (Index i = 0; i < queries(); ++i) {
-      const Index visible = policies.mask.count({first.position + i, first.keys, first.sequence});
+      const Index visible = policies.mask.count(first.after(i));
       for (Index h = 0; h < shape.heads; ++h) state[h * Rows + i] = policies.weights.template begin<S>(visible);
     }
     std::fill_n(room.sum, shape.output_heads * Rows * value_stride(), S(0));
@@ -180,6 +180,8 @@ template <real S, class Policies>
   requires mixes_heads<decltype(Policies::heads)>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_cache<S>& cache, const sequences& batch,
                     head_shape shape, const Policies& policies) {
+  static_assert(!sees_by_head<std::remove_cvref_t<decltype(policies.mask)>>,
+                "formwork: heads that mix see the same keys; give them one mask, or take heads that do not mix");
   check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads, policies.columns);
   require(cache.count() == batch.count(), "attend_forward: ", batch.count(), " sequences of queries but ",
           cache.count(), " of keys; needs as many");

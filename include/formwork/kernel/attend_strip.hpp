@@ -133,7 +133,7 @@ struct strip_view {
 
   /// The keys query i sees.
   key_spans spans(Index i) const {
-    key_spans seen = mask.spans({first.position + i, first.keys, first.sequence});
+    key_spans seen = mask.spans(first.after(i));
     for (index_range& span : seen) {
       span = span.clipped(block);
       span = {span.first - block.first, span.last - block.first};
@@ -316,16 +316,20 @@ Index key_width_of(const Columns& columns, const head_shape& shape) {
     return columns.key_width;
 }
 
-/// The scale's factor of every query row, once per call: `plain` for gradients, `folded` for the score tile, where the unit
+/// The scale's factor of every query row, once per call, where the mask goes by the head for each head: `plain` for gradients, `folded` for the score tile, where the unit
 /// of the weights is folded in unless a formula stands between. Throws where the mask was made for other queries, or a table by
 /// distance for shorter ones.
 template <real S>
 struct row_factors {
-  pooled_vector<S> plain, folded;
+  matrix<S> plain, folded;  ///< (1 or heads × rows)
+
+  const S* plain_of(Index head) const { return plain.row(plain.rows() == 1 ? 0 : head); }
+  const S* folded_of(Index head) const { return folded.row(folded.rows() == 1 ? 0 : head); }
 
   template <class Policies>
   row_factors(const sequences& queries, const auto& key_count, head_shape shape, const Policies& policies)
-      : plain(static_cast<std::size_t>(queries.rows())), folded(plain.size()) {
+      : plain(sees_by_head<std::remove_cvref_t<decltype(policies.mask)>> ? shape.heads : 1, queries.rows()),
+        folded(plain.rows(), plain.cols()) {
     require_fit(policies.mask, queries);
     for (Index s = 0; s < queries.count(); ++s) {
       [[maybe_unused]] const index_range met =
@@ -337,15 +341,14 @@ struct row_factors {
     }
     const double unit = leaves_scores<decltype(policies.score)> ? policies.weights.score_unit : 1.0;
     const Index width = key_width_of(policies.columns, shape);
-    for (Index s = 0; s < queries.count(); ++s)
-      for (Index r = 0; r < queries.length(s); ++r) {
-        const Index position = queries.start(s) + r;
-        const double factor =
-            policies.scale(scale_site{policies.mask.count({position, key_count(s), s}), width, position});
-        const auto row = static_cast<std::size_t>(queries.first(s) + r);
-        plain[row] = static_cast<S>(factor);
-        folded[row] = static_cast<S>(factor * unit);
-      }
+    for (Index head = 0; head < plain.rows(); ++head)
+      for (Index s = 0; s < queries.count(); ++s)
+        for (Index r = 0; r < queries.length(s); ++r) {
+          const query_site at{queries.start(s) + r, key_count(s), s, head, shape.heads};
+          const double factor = policies.scale(scale_site{policies.mask.count(at), width, at.position});
+          plain(head, queries.first(s) + r) = static_cast<S>(factor);
+          folded(head, queries.first(s) + r) = static_cast<S>(factor * unit);
+        }
   }
 };
 

@@ -16,6 +16,7 @@ struct both {
 
   using plugs_into = slot::mask;
   static constexpr bool sees_ahead = A::sees_ahead && B::sees_ahead;
+  static constexpr bool by_head = sees_by_head<A> || sees_by_head<B>;
   static constexpr bool one_range = sees_one_range<A> && sees_one_range<B>;
 
   A a = {};
