@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/contract/module.hpp>
+#include <formwork/contract/observer.hpp>
 #include <formwork/core/error.hpp>
 
 #include <cxxabi.h>
@@ -39,11 +40,46 @@ concept has_sizes = requires(const M& m) {
   { m.sizes } -> std::convertible_to<const sizes&>;
 };
 
-/// What a model is: its type and, where it has any, its sizes with derived ones filled in. Two models of one composition
-/// differ only in their numbers.
+/// The observers among the template arguments of a type, and among those of its arguments.
+template <class T>
+struct observers_in {
+  using type = policy_list<>;
+};
+template <observer_policy O>
+struct observers_in<O> {
+  using type = policy_list<O>;
+};
+template <template <class...> class T, class... A>
+  requires(!observer_policy<T<A...>>)
+struct observers_in<T<A...>> {
+  using type = join_lists<typename observers_in<A>::type...>;
+};
+template <template <real, class...> class T, class S, class... A>
+  requires(!observer_policy<T<S, A...>>)
+struct observers_in<T<S, A...>> {
+  using type = join_lists<typename observers_in<A>::type...>;
+};
+
+/// A type's text without the observers, which change nothing that a model computes.
+template <class T>
+std::string text_without_observers() {
+  std::string s = type_text<T>();
+  const auto erase = [&](const std::string& item) {
+    for (std::size_t at = 0; (at = s.find(item, at)) != std::string::npos;)
+      if (const char next = s[at + item.size()]; next == ',' || next == '>')
+        s.erase(at, item.size());
+      else
+        at += item.size();
+  };
+  [&]<class... O>(policy_list<O...>) { (erase(", " + type_text<O>()), ...); }(typename observers_in<T>::type());
+  return s;
+}
+
+/// What a model is: its type, observers apart, and where it has any, its sizes with derived ones filled in. Two models of one
+/// composition differ only in their numbers.
 template <class Model>
 std::string composition_of(const Model& model) {
-  std::string r = type_text<Model>();
+  std::string r = text_without_observers<Model>();
   if constexpr (has_sizes<Model>) {
     const sizes& s = model.sizes;
     const Index each = s.heads > 0 ? s.width / s.heads : 0;
