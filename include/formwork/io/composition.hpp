@@ -3,6 +3,7 @@
 #include <formwork/contract/module.hpp>
 #include <formwork/contract/observer.hpp>
 #include <formwork/core/error.hpp>
+#include <formwork/tape/fields.hpp>
 
 #include <cxxabi.h>
 
@@ -10,6 +11,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <typeinfo>
 
 namespace formwork::inline FORMWORK_ABI {
@@ -40,46 +42,29 @@ concept has_sizes = requires(const M& m) {
   { m.sizes } -> std::convertible_to<const sizes&>;
 };
 
-/// The observers among the template arguments of a type, and among those of its arguments.
-template <class T>
-struct observers_in {
-  using type = policy_list<>;
-};
-template <observer_policy O>
-struct observers_in<O> {
-  using type = policy_list<O>;
-};
-template <template <class...> class T, class... A>
-  requires(!observer_policy<T<A...>>)
-struct observers_in<T<A...>> {
-  using type = join_lists<typename observers_in<A>::type...>;
-};
-template <template <real, class...> class T, class S, class... A>
-  requires(!observer_policy<T<S, A...>>)
-struct observers_in<T<S, A...>> {
-  using type = join_lists<typename observers_in<A>::type...>;
-};
-
-/// A type's text without the observers, which change nothing that a model computes.
-template <class T>
-std::string text_without_observers() {
-  std::string s = type_text<T>();
+/// Takes the observers of a module and its members, which change nothing that it computes, out of a type's text.
+template <class M>
+void erase_observers(std::string& types, const M& module) {
   const auto erase = [&](const std::string& item) {
-    for (std::size_t at = 0; (at = s.find(item, at)) != std::string::npos;)
-      if (const char next = s[at + item.size()]; next == ',' || next == '>')
-        s.erase(at, item.size());
+    for (std::size_t at = 0; (at = types.find(item, at)) != std::string::npos;)
+      if (const char next = types[at + item.size()]; next == ',' || next == '>')
+        types.erase(at, item.size());
       else
         at += item.size();
   };
-  [&]<class... O>(policy_list<O...>) { (erase(", " + type_text<O>()), ...); }(typename observers_in<T>::type());
-  return s;
+  const auto erase_if_observer = [&]<class P>(std::type_identity<P>) {
+    if constexpr (observer_policy<P>) erase(", " + type_text<P>());
+  };
+  [&]<class... P>(policy_list<P...>) { (erase_if_observer(std::type_identity<P>()), ...); }(policies_of_t<M>());
+  if constexpr (!is_parameter<M>::value) for_each_member(module, [&](const auto& member) { erase_observers(types, member); });
 }
 
 /// What a model is: its type, observers apart, and where it has any, its sizes with derived ones filled in. Two models of one
 /// composition differ only in their numbers.
 template <class Model>
 std::string composition_of(const Model& model) {
-  std::string r = text_without_observers<Model>();
+  std::string r = type_text<Model>();
+  if constexpr (has_fields<const Model>) erase_observers(r, model);
   if constexpr (has_sizes<Model>) {
     const sizes& s = model.sizes;
     const Index each = s.heads > 0 ? s.width / s.heads : 0;
