@@ -143,6 +143,21 @@ TEST_CASE("Tokens that come one by one after a prefill are observed with the bit
   CHECK(done == std::vector<Index>{70, 1, 210});
 }
 
+TEST_CASE("A tape that watches takes nothing more from the system once it has watched") {
+  const auto model = make<watched>();
+  const auto text = text_of(batch);
+  fw::tape<float> quiet{fw::recording::off};
+  fw::observations<float> seen;
+  quiet.watch(seen);
+  model(quiet, text);
+  const auto before = fw::pool::instance().statistics().system_calls;
+  for (int again = 0; again < 3; ++again) {
+    seen.clear();
+    model(quiet, text);
+  }
+  CHECK(fw::pool::instance().statistics().system_calls == before);
+}
+
 TEST_CASE("Threads that share a model observe it each on a tape of its own") {
   const auto model = make<watched>();
   fw::observations<float> seen[3];

@@ -8,7 +8,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 /// Units     tokens. Of weights that do not sum to 1 the same sum.
 /// Numerics  0 for a row that sees nothing.
-/// Source    Vig and Belinkov, 1906.04284, section 4 (mean distance of attention).
+/// Source    Vig and Belinkov, 1906.04284 (attention distance).
 struct expected_distance {
   using plugs_into = slot::observer;
   static constexpr std::string_view name = "expected_distance";

@@ -7,7 +7,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// The weight of a sequence's first key: how much of a row goes into the attention sink.
 ///
 /// Numerics  0 where the row does not see that key.
-/// Source    Xiao et al., 2309.17453, section 3.1 (attention sinks).
+/// Source    Xiao et al., 2309.17453 (attention sinks).
 struct first_key_weight {
   using plugs_into = slot::observer;
   static constexpr std::string_view name = "first_key_weight";

@@ -10,7 +10,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 /// Units     natural, as the exponential takes it: scale and bias included.
 /// Numerics  -inf for a row that sees nothing, NaN where a score that is seen is NaN; within 2 eps of the kernel's score.
-/// Source    Dehghani et al., 2302.05442, section 2 (attention logits that grow).
+/// Source    Dehghani et al., 2302.05442 (attention logits that grow).
 struct largest_logit {
   using plugs_into = slot::observer;
   static constexpr std::string_view name = "largest_logit";
