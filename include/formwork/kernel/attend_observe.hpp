@@ -55,11 +55,15 @@ struct attend_observe_strip<S, Rows, Policies, std::tuple<Observer...>> {
   attend_observe_room<S> room;
   row* state;           ///< [head of the strip][Rows]
 
+  static row fresh(const std::tuple<Observer...>& observers) {
+    return std::apply([](const auto&... o) { return row(o.template begin<S>()...); }, observers);
+  }
+
   /// panels(key head, block) gives the panels of a block of keys.
   void run(const numbers& seen, Index row_of_first, const auto& panels) {
     begin();
     each_seen_block<stride>(policies.mask, first, q.rows(),
-                            [&](const auto& view, coverage cover) { take(view, cover, panels); });
+                            [&](const auto& block, coverage cover) { take(block, cover, panels); });
     for (Index h = heads.first; h < heads.last; ++h)
       for (Index i = 0; i < q.rows(); ++i)
         each_observer([&](auto n, const auto& o) { seen[n](row_of_first + i, h) = o.finish(std::get<n>(state_of(h, i))); });
@@ -86,8 +90,7 @@ struct attend_observe_strip<S, Rows, Policies, std::tuple<Observer...>> {
     for (Index a = mine.first; a < mine.last; ++a)
       pack_queries<S, Rows>(room.queries + (a - mine.first) * Rows * shape.key_width,
                             q.cols(a * shape.key_width, shape.key_width), factor);
-    const row fresh = std::apply([](const auto&... o) { return row(o.template begin<S>()...); }, observers);
-    std::fill_n(state, heads.size() * Rows, fresh);
+    std::fill_n(state, heads.size() * Rows, fresh(observers));
   }
 
   /// Scores, mixed where heads mix, bent, masked; each row's packs go to the observers.
@@ -154,9 +157,7 @@ void attend_observe_to(const std::array<view<S>, sizeof...(Observer)>& seen, con
     using strip = attend_observe_strip<S, Rows, Policies, std::tuple<Observer...>>;
     const Index size = attend_observe_room<S>(height, nullptr, shape, mixes).used;
     const scratch<S> rooms(threads() * size);
-    const typename strip::row fresh =
-        std::apply([](const auto&... o) { return typename strip::row(o.template begin<S>()...); }, observers);
-    pooled_vector<typename strip::row> states(static_cast<std::size_t>(threads() * together * Rows), fresh);
+    pooled_vector<typename strip::row> states(static_cast<std::size_t>(threads() * together * Rows), strip::fresh(observers));
     const Index blocks = (batch.longest() + Rows - 1) / Rows;
     parallel_for(batch.count() * apart * blocks, [&](Index task) {
       const Index b = blocks - 1 - task % blocks, head = task / blocks % apart, s = task / blocks / apart;

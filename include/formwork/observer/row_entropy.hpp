@@ -8,8 +8,8 @@ namespace formwork::inline FORMWORK_ABI {
 /// H = -Σ_j w_j log w_j of a row's weights: 0 where one key has all of it, log n where n keys have alike.
 ///
 /// Units     natural logarithm. Of weights that do not sum to 1 the same sum, which may then be negative.
-/// Numerics  a row that sees nothing has 0; of one key it may be below 0 by a few eps times the score. Of softmax weights over scores λ s, H ≥ log n - λ (max s - mean s), asserted by
-///           tests/observer/row_entropy_test.cpp.
+/// Numerics  a row that sees nothing has 0; of one key it may be below 0 by a few eps times the score. Of softmax weights over
+///           scores λ s, H ≥ log n - λ (max s - mean s), asserted by tests/observer/row_entropy_test.cpp.
 /// Cost      one logarithm a visible pair.
 /// Source    kexue.fm/archives/8823; the bound: 9034.
 struct row_entropy {
