@@ -4,7 +4,7 @@
 
 #include "oracle/attend.hpp"
 
-// Rows of attention weights as their formulas read, in loops, and what observers make of them: METHODS sections 1 and 3.
+// Rows of attention weights as their formulas read, in loops, and what observers make of them.
 
 namespace oracle {
 
