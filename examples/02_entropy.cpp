@@ -28,34 +28,6 @@ struct log_n_beyond {
 };
 static_assert(fw::scale_policy<log_n_beyond>);
 
-template <class Mask, class Scale>
-auto policies(Mask mask, Scale scale) {
-  return fw::attend_policies{mask, scale, fw::plain{}, fw::softmax{}, fw::independent{}};
-}
-
-/// The entropy of each row's weights, (rows × heads), in nats. The weights themselves are never held: H = log Σ exp s - Σ p s,
-/// the kernel keeps the first term, and Σ p s = factor q · Σ p k, where Σ p k is attention with the keys as values.
-template <class Policies>
-fw::matrix<float> row_entropies(fw::view<const float> q, fw::view<const float> k, const fw::sequences& batch,
-                                const fw::sequences& key_batch, Index heads, const Policies& by) {
-  const Index d = q.cols() / heads;
-  fw::matrix<float> mean_key(q.rows(), q.cols()), entropy(q.rows(), heads);
-  fw::attend_forward<float>(mean_key, entropy, q, k, k, batch, key_batch, {heads, heads, d, d}, by);
-  for (Index s = 0; s < batch.count(); ++s)
-    for (Index i = 0; i < batch.length(s); ++i) {
-      const fw::query_site at{batch.start(s) + i, key_batch.length(s), s};
-      const double factor = by.scale(fw::scale_site{by.mask.count(at), d, at.position});
-      const Index row = batch.first(s) + i;
-      for (Index h = 0; h < heads; ++h) {
-        double mean_score = 0;
-        for (Index c = h * d; c < (h + 1) * d; ++c)
-          mean_score += factor * static_cast<double>(q.row(row)[c]) * static_cast<double>(mean_key(row, c));
-        entropy(row, h) -= static_cast<float>(mean_score);
-      }
-    }
-  return entropy;
-}
-
 double mean(fw::view<const float> m) { return fw::eigen(m).template cast<double>().mean(); }
 
 /// Of rows whose scores under 1/√d have that deviation and which see n random keys, d = 64. However many keys a row sees, as
@@ -67,10 +39,14 @@ double random_entropy(Index n, double deviation, const Scale& scale, const setti
   const auto batch = fw::sequences::equal(draws, std::max<Index>(1, s.rows / draws));
   const auto keys = fw::sequences::equal(draws, n);
   fw::rng random{static_cast<std::uint64_t>(s.seed), static_cast<std::uint64_t>(n)};
-  fw::matrix<float> q(batch.rows(), d), k(keys.rows(), d);
+  fw::matrix<float> q(batch.rows(), d), k(keys.rows(), d), out(batch.rows(), d), kept(batch.rows(), 1), entropy(batch.rows(), 1);
   random.fill_normal(q, deviation);
   random.fill_normal(k, 1);
-  return mean(row_entropies(q, k, batch, keys, 1, policies(fw::full{}, scale)));
+  const fw::head_shape one{1, 1, d, d};
+  const fw::attend_policies by{fw::full{}, scale, fw::plain{}, fw::softmax{}, fw::independent{}};
+  fw::attend_forward<float>(out, kept, q, k, k, batch, keys, one, by);
+  fw::attend_observe<float>({entropy}, kept, q, k, batch, keys, one, by, std::tuple(fw::row_entropy{}));
+  return mean(entropy);
 }
 
 /// Of a trained model's rows in all layers and heads, on windows of the held-out text, by the number of keys they see.
@@ -81,24 +57,14 @@ by_length trained_entropy(const Model& model, const settings& s, const fw::byte_
   text.held_out_windows(0, places, longest, some);
   const fw::sequences& batch = some.input.batch;
   fw::tape<float> quiet{fw::recording::off};
+  fw::observations<float> seen;
+  quiet.watch(seen);
+  model(quiet, some.input);
   by_length r;
-  auto x = model.embed(quiet, some.input);
-  for (const auto& kind : model.layers)
-    std::visit(
-        [&](const auto& layer) {
-          const auto& mix = layer.mix;
-          const auto u = layer.norm1(x);
-          fw::matrix<float> q(mix.query(u).value()), k(mix.key(u).value());
-          const auto turn = mix.tables.of(mix.position, mix.shape.key_width, longest, 0);
-          turn(q, mix.shape.heads, batch, fw::direction::forward, fw::side::queries);
-          turn(k, mix.shape.heads, batch, fw::direction::forward, fw::side::keys);
-          const auto h = row_entropies(q, k, batch, batch, mix.shape.heads, policies(mix.mask, mix.scale));
-          for (Index n = longest; n >= 4; n /= 2)
-            for (Index w = 0; w < batch.count(); ++w)
-              r[n] += mean(h.rows(batch.first(w) + n - n / 4, n / 4)) / static_cast<double>(batch.count() * s.depth);
-          x = layer(x);
-        },
-        kind);
+  for (const auto& [observer, entropy] : seen)
+    for (Index n = longest; n >= 4; n /= 2)
+      for (Index w = 0; w < batch.count(); ++w)
+        r[n] += mean(entropy.rows(batch.first(w) + n - n / 4, n / 4)) / static_cast<double>(batch.count() * s.depth);
   return r;
 }
 

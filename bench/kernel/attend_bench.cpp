@@ -3,6 +3,7 @@
 #include <formwork/heads.hpp>
 #include <formwork/kernel/attend.hpp>
 #include <formwork/mask.hpp>
+#include <formwork/observer.hpp>
 #include <formwork/position/alibi.hpp>
 #include <formwork/scale.hpp>
 #include <formwork/score.hpp>
@@ -50,6 +51,20 @@ struct bent {
     return at.learned[0] * tanh(at.learned[1] * score);
   }
 };
+/// What observers say of weights that a forward has made, beside that forward.
+template <class... Observer>
+auto observe(Index n, fw::head_shape shape, Observer... observer) {
+  const auto chosen = policies<fw::causal>();
+  auto in = std::make_shared<inputs>(n, shape);
+  fw::attend_forward<float>(in->out, in->kept, in->q, in->k, in->v, in->batch, in->batch, in->shape, chosen);
+  auto seen = std::make_shared<std::vector<fw::matrix<float>>>(sizeof...(Observer), fw::matrix<float>(n, shape.heads));
+  return [in, seen, chosen, by = std::tuple(observer...)] {
+    std::array<fw::view<float>, sizeof...(Observer)> to;
+    std::copy(seen->begin(), seen->end(), to.begin());
+    fw::attend_observe<float>(to, in->kept, in->q, in->k, in->batch, in->batch, in->shape, chosen, by);
+  };
+}
+
 /// What 8 heads learn of 2048 positions, and its gradients. The table is that of t5, kerple and the like.
 struct learned_numbers {
   fw::matrix<float> numbers{8, 2, 0.5f}, table{8, 2047 + 64, 0.5f}, dnumbers = numbers, dtable = table;
@@ -207,6 +222,15 @@ void bench::rows() {
   three_rows("l2_normalized:8", weighed(fw::l2_normalized{}));
   three_rows("relu_squared:8", weighed(fw::relu_squared{}));
   three_rows("sigmoid_weights:8", weighed(fw::sigmoid_weights{}));
+
+  // Counted: q kᵀ alone. Beside attend/forward/causal/independent:8.
+  const auto observe_row = [=](const std::string& names, auto... observer) {
+    bench::row("attend/observe/causal/" + names + ":8/n:2048/d:64", {.flops = 2 * flops(8, 64)},
+               [=] { return observe(2048, eight, observer...); });
+  };
+  observe_row("first_key_weight", fw::first_key_weight{});
+  observe_row("row_entropy", fw::row_entropy{});
+  observe_row("all", fw::row_entropy{}, fw::largest_logit{}, fw::expected_distance{}, fw::first_key_weight{});
 
   for (const Index cached : {512, 4096, 65536}) {
     const fw::head_shape shape{12, 12, 64, 64};

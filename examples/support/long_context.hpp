@@ -13,7 +13,7 @@
 namespace support {
 
 template <class Scale>
-using attention_with = fw::attention<float, fw::causal, fw::rope<>, Scale>;
+using attention_with = fw::attention<float, fw::causal, fw::rope<>, Scale, fw::row_entropy>;
 template <class Scale>
 using model_with = fw::language_model<float, fw::block<float, attention_with<Scale>, fw::gated_mlp<float, fw::silu>>>;
 

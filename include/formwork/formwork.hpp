@@ -14,6 +14,7 @@
 #include <formwork/layer.hpp>
 #include <formwork/mask.hpp>
 #include <formwork/norm.hpp>
+#include <formwork/observer.hpp>
 #include <formwork/position.hpp>
 #include <formwork/residual.hpp>
 #include <formwork/scale.hpp>

@@ -4,6 +4,7 @@
 /// Floor 3, recording and differentiating:
 ///   parameter   value, gradient, role and place of something learned
 ///   var         a value of a computation: a counted handle
+///   observation   what a layer's observer saw, where a tape watches
 ///   tape        records fused ops, walks them back; record() ends an op of one's own
 ///   ops         add, multiply, map with a user's formula, product, concat, split, lookup, sums
 ///   assign      another value for every slot of its type in a made module
@@ -16,6 +17,7 @@
 #include <formwork/tape/distances.hpp>
 #include <formwork/tape/fields.hpp>
 #include <formwork/tape/gradcheck.hpp>
+#include <formwork/tape/observation.hpp>
 #include <formwork/tape/ops.hpp>
 #include <formwork/tape/parameter.hpp>
 #include <formwork/tape/tape.hpp>

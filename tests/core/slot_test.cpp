@@ -50,6 +50,12 @@ TEST_CASE("fits_one_of knows the slots that a list has") {
   STATIC_REQUIRE_FALSE(fw::fits_one_of<one_mask, fw::slot::norm, fw::slot::scale>);
 }
 
+TEST_CASE("all_for lists a slot's policies in their order") {
+  STATIC_REQUIRE(std::is_same_v<fw::all_for<fw::slot::mask, other_mask, one_scale, one_mask>, std::tuple<other_mask, one_mask>>);
+  STATIC_REQUIRE(std::is_same_v<fw::all_for<fw::slot::norm, one_mask>, std::tuple<>>);
+  STATIC_REQUIRE(std::is_same_v<fw::all_for<fw::slot::norm>, std::tuple<>>);
+}
+
 TEST_CASE("assign_value fills every target of exactly its type") {
   one_mask a, b;
   one_scale s;

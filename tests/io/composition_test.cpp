@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <formwork/attention.hpp>
 #include <formwork/io/composition.hpp>
+#include <formwork/mask.hpp>
+#include <formwork/observer.hpp>
+#include <formwork/score.hpp>
 
 #include "support/catch.hpp"
 
@@ -13,6 +17,23 @@ struct own_layer {};
 struct sized {
   fw::sizes sizes;
 };
+
+/// A model of one's own that names no policies, and observers whose names begin alike.
+struct row_entropy_of_two : fw::row_entropy {};
+template <class Layer>
+struct own_model {
+  Layer first, second;
+  template <class M>
+  static auto fields(M& m) {
+    return fw::fields("first", m.first, "second", m.second);
+  }
+};
+template <class... Policy>
+using attention = fw::attention<float, Policy...>;
+template <class Layer>
+std::string composition_with() {
+  return fw::composition_of(own_model<Layer>{});
+}
 
 }  // namespace
 
@@ -34,6 +55,16 @@ TEST_CASE("A composition names the sizes, derived ones as they come out") {
         fw::composition_of(sized{{.width = 24, .heads = 3}}));
   CHECK(fw::composition_of(sized{{.heads = 0}}).find("key_width 0") != std::string::npos);
   CHECK(fw::composition_of(own_policy{}) == "own_policy");
+}
+
+TEST_CASE("A composition leaves out observers, wherever they stand and whatever else is called alike") {
+  const std::string bare = composition_with<attention<fw::causal, fw::softcap>>();
+  CHECK(bare == "own_model<attention<float, causal, softcap>>");
+  CHECK(composition_with<attention<fw::row_entropy, fw::causal, fw::softcap>>() == bare);
+  CHECK(composition_with<attention<fw::causal, fw::largest_logit, fw::softcap>>() == bare);
+  CHECK(composition_with<attention<fw::causal, fw::softcap, row_entropy_of_two, fw::row_entropy>>() == bare);
+  CHECK(composition_with<attention<fw::causal, fw::softcap, fw::row_entropy, row_entropy_of_two>>() == bare);
+  CHECK(fw::composition_of(attention<fw::causal, fw::softcap, fw::row_entropy>{}) == "attention<float, causal, softcap>");
 }
 
 TEST_CASE("The difference of two compositions is the first item that differs, by name") {

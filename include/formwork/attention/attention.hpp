@@ -7,6 +7,7 @@
 #include <formwork/contract/heads.hpp>
 #include <formwork/contract/mask.hpp>
 #include <formwork/contract/mixer.hpp>
+#include <formwork/contract/observer.hpp>
 #include <formwork/contract/position.hpp>
 #include <formwork/contract/scale.hpp>
 #include <formwork/contract/score.hpp>
@@ -19,6 +20,9 @@
 #include <formwork/score/plain.hpp>
 #include <formwork/weights/softmax.hpp>
 
+#include <array>
+#include <cstddef>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -30,6 +34,9 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 ///   q, k, v = x Q, x K, x V -> scaled, turned -> scores q · k scale -> score formula, bias -> mask -> weights -> values -> output
 ///
+/// Any number of observers beside them, as in attention<float, causal, row_entropy, largest_logit>, say something of each row of
+/// weights where the tape watches, and change and cost nothing otherwise.
+///
 /// Shapes    x, y (tokens × width); Q (width × query_heads · key_width), K (width × key_heads · key_width), V (width ×
 ///           value_heads · head_width), O (output_heads · head_width × width). How many heads of each kind there are is the
 ///           heads policy's to say; widths of 0 mean width / heads.
@@ -39,9 +46,10 @@ namespace formwork::inline FORMWORK_ABI {
 /// Source    Vaswani et al., 1706.03762; key_width apart from head_width: kexue.fm/archives/7325.
 template <real S, class... Policy>
 struct attention : projections<S> {
-  static_assert((fits_one_of<Policy, slot::mask, slot::position, slot::scale, slot::score, slot::heads, slot::weights> && ...),
-                "formwork: attention takes a mask, a position, a scale, a score, a heads and a weights policy; give anything "
-                "else to the block or the model");
+  static_assert((fits_one_of<Policy, slot::mask, slot::position, slot::scale, slot::score, slot::heads, slot::weights,
+                             slot::observer> && ...),
+                "formwork: attention takes a mask, a position, a scale, a score, a heads and a weights policy, and observers; "
+                "give anything else to the block or the model");
   static_assert(policies_for<slot::mask, Policy...> > 0,
                 "formwork: attention needs a mask; state causal, full or one of your own");
   static_assert((fits_scalar<Policy, S> && ...),
@@ -59,7 +67,12 @@ struct attention : projections<S> {
   using heads_type = pick_t<slot::heads, independent, Policy...>;
   using weights_type = pick_t<slot::weights, softmax, Policy...>;
   using turning = turned_heads<position_type, mask_type, S>;
-  using policies = policy_list<mask_type, position_type, scale_type, score_type, heads_type, weights_type>;
+  using observer_types = all_for<slot::observer, Policy...>;
+  using policies = policy_list<mask_type, position_type, scale_type, score_type, heads_type, weights_type, Policy...>;
+
+  static_assert(((!fits_one_of<Policy, slot::observer> || observer_policy<Policy>) && ...),
+                "formwork: an observer has a name, begin<S>(), take(row, at, scores, weights) and finish(row); see "
+                "contract/observer.hpp");
 
   static_assert(!absolute_position<position_type>,
                 "formwork: an absolute position is added to the embeddings of tokens; give it to the model, not to attention");
@@ -85,6 +98,7 @@ struct attention : projections<S> {
   score_type score = {};
   heads_type heads = {};
   weights_type weights = {};
+  observer_types observers = {};
   turning_tables<position_type, S> tables = {};
 
   template <class... Value>
@@ -119,6 +133,7 @@ struct attention : projections<S> {
     recorded from(*this, values);
     attend_forward<S>(y.write(), kept, queries(turned, qkv), keys(turned, qkv), v(qkv, shape), batch, batch, turning::shape(shape),
                       from.policies);
+    observe(x.tape(), kept, from.policies, queries(turned, qkv), keys(turned, qkv), batch, batch);
     auto backward = [x, y, qkv = std::move(qkv), turned = std::move(turned), kept = std::move(kept), turn,
                      scaled = std::move(scaled), from = std::move(from)](matrix<S>& dy) {
       from.backward(x, y, qkv, turned, kept, turn, scaled, dy);
@@ -150,7 +165,10 @@ struct attention : projections<S> {
     if constexpr (rotates<position_type, S>) seen.unturned.append(k(qkv, shape), batch);
     const auto turned = turning::of(seen.turn, q(qkv, shape), k(qkv, shape), shape, batch);
     seen.cache.append(keys(turned, qkv), v(qkv, shape), batch);
-    attend_forward<S>(y.write(), {}, queries(turned, qkv), seen.cache, batch, turning::shape(shape), chosen(seen.values));
+    const auto used = chosen(seen.values);
+    matrix<S> kept = watched(x.tape()) ? matrix<S>(x.rows(), shape.heads) : matrix<S>();
+    attend_forward<S>(y.write(), kept, queries(turned, qkv), seen.cache, batch, turning::shape(shape), used);
+    observe(x.tape(), kept, used, queries(turned, qkv), seen.cache, batch);
     return output(y);
   }
 
@@ -185,7 +203,8 @@ struct attention : projections<S> {
 
   template <class M>
   static auto slots(M& m) {
-    return std::tie(m.mask, m.position, m.scale, m.score, m.heads, m.weights);
+    return std::tuple_cat(std::tie(m.mask, m.position, m.scale, m.score, m.heads, m.weights),
+                          std::apply([](auto&... o) { return std::tie(o...); }, m.observers));
   }
   template <class M>
   static auto fields(M& m) {
@@ -201,6 +220,22 @@ struct attention : projections<S> {
     return attend_policies{mask, scale_in_kernel(scale), scores_in_kernel<S>(score, position, values),
                            weights_in_kernel<S>(weights, values),
                            in_kernel(heads), turning::columns(position, shape)};
+  }
+
+  bool watched(const tape<S>& t) const { return std::tuple_size_v<observer_types> > 0 && t.watched(); }
+
+  /// Where the tape watches: what the observers see of the rows that attend_forward gave `kept`; queries, keys and batches as
+  /// attend_observe takes them.
+  void observe(tape<S>& t, const matrix<S>& kept, const auto& used, const auto&... queries_and_keys) const {
+    if constexpr (std::tuple_size_v<observer_types> > 0) {
+      if (!watched(t)) return;
+      observations<S>& list = *t.watched();
+      std::array<view<S>, std::tuple_size_v<observer_types>> seen;
+      const auto add = [&](std::string_view name) { list.push_back({name, matrix<S>(kept.rows(), kept.cols())}); };
+      std::apply([&](const auto&... o) { (add(o.name), ...); }, observers);
+      for (std::size_t n = 0; n < seen.size(); ++n) seen[n] = list[list.size() - seen.size() + n].numbers;
+      attend_observe<S>(seen, kept, queries_and_keys..., turning::shape(shape), used, observers);
+    }
   }
 
   auto scaled_by(const auto& values, matrix<S>& qkv) const {

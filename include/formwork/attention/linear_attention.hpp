@@ -51,7 +51,7 @@ template <real S, class... Policy>
 struct linear_attention : projections<S> {
   static_assert((fits_one_of<Policy, slot::mask, slot::position, slot::feature> && ...),
                 "formwork: linear attention takes a mask, a feature map and a rotary position; it has no scores, so scale, "
-                "score, weights and heads policies belong to attention");
+                "score, weights and heads policies and observers belong to attention");
   static_assert(policies_for<slot::mask, Policy...> > 0, "formwork: linear attention needs a mask; state causal or full");
 
   using base = projections<S>;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -64,6 +65,11 @@ struct pick {
 };
 template <class Slot, class Default, class... P>
 using pick_t = typename pick<Slot, Default, P...>::type;
+
+/// All policies of the list that plug into Slot, in their order.
+template <class Slot, class... P>
+using all_for = decltype(std::tuple_cat(
+    std::declval<std::conditional_t<std::same_as<typename P::plugs_into, Slot>, std::tuple<P>, std::tuple<>>>()...));
 
 /// A run-time value given to make(): assigned to the one target of exactly its type.
 template <class Value, class... Target>

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/contract/module.hpp>
+#include <formwork/contract/observer.hpp>
 #include <formwork/core/error.hpp>
+#include <formwork/tape/fields.hpp>
 
 #include <cxxabi.h>
 
@@ -9,6 +11,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <typeinfo>
 
 namespace formwork::inline FORMWORK_ABI {
@@ -39,11 +42,29 @@ concept has_sizes = requires(const M& m) {
   { m.sizes } -> std::convertible_to<const sizes&>;
 };
 
-/// What a model is: its type and, where it has any, its sizes with derived ones filled in. Two models of one composition
-/// differ only in their numbers.
+/// Takes the observers of a module and its members, which change nothing that it computes, out of a type's text.
+template <class M>
+void erase_observers(std::string& types, const M& module) {
+  const auto erase = [&](const std::string& item) {
+    for (std::size_t at = 0; (at = types.find(item, at)) != std::string::npos;)
+      if (const char next = types[at + item.size()]; next == ',' || next == '>')
+        types.erase(at, item.size());
+      else
+        at += item.size();
+  };
+  const auto erase_if_observer = [&]<class P>(std::type_identity<P>) {
+    if constexpr (observer_policy<P>) erase(", " + type_text<P>());
+  };
+  [&]<class... P>(policy_list<P...>) { (erase_if_observer(std::type_identity<P>()), ...); }(policies_of_t<M>());
+  if constexpr (!is_parameter<M>::value) for_each_member(module, [&](const auto& member) { erase_observers(types, member); });
+}
+
+/// What a model is: its type, observers apart, and where it has any, its sizes with derived ones filled in. Two models of one
+/// composition differ only in their numbers.
 template <class Model>
 std::string composition_of(const Model& model) {
   std::string r = type_text<Model>();
+  if constexpr (has_fields<const Model>) erase_observers(r, model);
   if constexpr (has_sizes<Model>) {
     const sizes& s = model.sizes;
     const Index each = s.heads > 0 ? s.width / s.heads : 0;

@@ -352,10 +352,9 @@ struct row_factors {
   }
 };
 
-/// The queries, the output and the heads belong to one another; so do k and v.
+/// The heads fit the counts of the shape.
 template <real S>
-void check_attend(const char* name, view<const S> out, view<const S> kept, view<const S> q, const sequences& batch,
-                  head_shape shape, const auto& heads, const auto& columns) {
+void check_heads(const char* name, head_shape shape, const auto& heads, const auto& columns) {
   if constexpr (constexpr Index parts = std::remove_cvref_t<decltype(columns)>::parts; parts > 1)
     require(shape.key_width == parts * padded<S>(columns.key_width), name, ": heads have ", shape.key_width, " columns; needs ",
             parts, " parts of ", padded<S>(columns.key_width));
@@ -374,22 +373,27 @@ void check_attend(const char* name, view<const S> out, view<const S> kept, view<
             shape.key_heads, " × ", shape.heads, ") for the heads of q and k and (", shape.heads, " × ", shape.value_heads,
             ") for those of v and the output");
   }
-  const auto needs = [&](const char* what, view<const S> x, Index cols) {
-    require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (",
-            batch.rows(), " × ", cols, ")");
-  };
-  needs("q", q, shape.query_heads * shape.key_width);
-  needs("the output", out, shape.output_heads * shape.head_width);
-  if (kept.data()) needs("kept", kept, shape.heads);
+}
+
+template <real S>
+void check_rows(const char* name, const char* what, view<const S> x, const sequences& batch, Index cols) {
+  require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (", batch.rows(),
+          " × ", cols, ")");
+}
+
+/// The queries, the output and the heads belong to one another; so do k and v.
+template <real S>
+void check_attend(const char* name, view<const S> out, view<const S> kept, view<const S> q, const sequences& batch,
+                  head_shape shape, const auto& heads, const auto& columns) {
+  check_heads<S>(name, shape, heads, columns);
+  check_rows<S>(name, "q", q, batch, shape.query_heads * shape.key_width);
+  check_rows<S>(name, "the output", out, batch, shape.output_heads * shape.head_width);
+  if (kept.data()) check_rows<S>(name, "kept", kept, batch, shape.heads);
 }
 template <real S>
 void check_keys(const char* name, view<const S> k, view<const S> v, const sequences& batch, head_shape shape) {
-  const auto needs = [&](const char* what, view<const S> x, Index cols) {
-    require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (",
-            batch.rows(), " × ", cols, ")");
-  };
-  needs("k", k, shape.key_heads * shape.key_width);
-  needs("v", v, shape.value_heads * shape.head_width);
+  check_rows<S>(name, "k", k, batch, shape.key_heads * shape.key_width);
+  check_rows<S>(name, "v", v, batch, shape.value_heads * shape.head_width);
 }
 
 }  // namespace formwork

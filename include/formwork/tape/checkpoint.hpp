@@ -25,6 +25,7 @@ var<S> checkpoint(const var<S>& x, F f) {
     const Index before = owner.recorded();
     const var<S> again = owner.leaf(matrix<S>(x.value()), x.shared_batch(), true);
     {
+      const typename tape<S>::look_away seen_before(owner);
       const var<S> y_again = f(again);
       gradient_of(y_again).add(std::move(dy));
     }

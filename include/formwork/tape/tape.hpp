@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/kernel/transform.hpp>
+#include <formwork/tape/observation.hpp>
 #include <formwork/tape/var.hpp>
 
 #include <cmath>
@@ -45,6 +46,17 @@ class tape {
   std::uint64_t step() const { return options_.step; }
   void set_step(std::uint64_t step) { options_.step = step; }
   Index recorded() const { return static_cast<Index>(ops_.size()); }
+
+  /// From now on, until unwatch(), every forward pass adds to `seen` what the observers of its layers see; outputs and gradients
+  /// keep their bits. The list is the caller's, to be read, cleared and kept alive.
+  ///
+  /// Example   observations<float> seen;
+  ///           tape.watch(seen);
+  ///           model(tape, tokens);
+  void watch(observations<S>& seen) { watched_ = &seen; }
+  void unwatch() { watched_ = nullptr; }
+  /// Where layers add what they observe; null where nobody watches.
+  observations<S>* watched() const { return watched_; }
 
   /// An uninitialised value, to be written by an op.
   var<S> output(Index rows, Index cols, shared_sequences batch) {
@@ -133,6 +145,19 @@ class tape {
     tape& tape_;
   };
 
+  /// While alive, nothing is observed: what is computed again was seen before.
+  class look_away {
+   public:
+    explicit look_away(tape& t) : tape_(t), watched_(std::exchange(t.watched_, nullptr)) {}
+    look_away(const look_away&) = delete;
+    look_away& operator=(const look_away&) = delete;
+    ~look_away() { tape_.watched_ = watched_; }
+
+   private:
+    tape& tape_;
+    observations<S>* watched_;
+  };
+
  private:
   struct op {
     gradient_of_var<S> output;
@@ -154,6 +179,7 @@ class tape {
 
   tape_options options_;
   int paused_ = 0;
+  observations<S>* watched_ = nullptr;
   pooled_vector<op> ops_;
 };
 
