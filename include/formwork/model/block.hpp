@@ -49,8 +49,8 @@ struct block {
     const builder here = b.at(b.site, residual);
     return {make_norm<norm_type>(b.sizes.width, value...), make_norm<norm_type>(b.sizes.width, value...),
             mixer_type::make(here, value...), feedforward_type::make(here, value...), residual.at(b.site),
-            dropout{b.sizes.dropout, 2 * static_cast<std::uint64_t>(b.site.layer)},
-            dropout{b.sizes.dropout, 2 * static_cast<std::uint64_t>(b.site.layer) + 1}};
+            dropout::make(b, 0),
+            dropout::make(b, 1)};
   }
 
   /// Without a state: whole sequences. With one: the next tokens of each.
