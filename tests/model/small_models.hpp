@@ -90,6 +90,17 @@ talking<S> make_talking(std::uint64_t seed = 3) {
                           fw::talking_heads<S>{.score_heads = 2, .value_heads = 4});
 }
 
+/// One text given another.
+template <class S>
+using translating = fw::encoder_decoder<
+    S, fw::block<S, fw::attention<S, fw::full>, fw::mlp<S>>,
+    fw::decoder_block<S, attention<S>, fw::cross_attention<S, fw::talking_heads<S>>, fw::mlp<S>>, fw::sinusoidal>;
+template <class S>
+translating<S> make_translating(std::uint64_t seed = 3) {
+  fw::rng random{seed};
+  return translating<S>::make({.vocab = 31, .width = 24, .depth = 2, .heads = 3}, random);
+}
+
 inline std::vector<Index> ids(Index count, Index vocab, std::uint64_t seed) {
   fw::rng random{seed};
   std::vector<Index> r;

@@ -33,13 +33,29 @@ struct projections {
 
   /// q, k, v of x (tokens × width).
   matrix<S> project(const var<S>& x, const char* name) const {
-    require(x.cols() == query.in(), name, ": x is ", shape_text(x), " but query.weight is ", shape_text(query.weight),
-            "; needs x.width = weight.in");
+    require_width(x, name, "x");
     matrix<S> qkv(x.rows(), query.out() + key.out() + value.out());
-    const auto to = [](view<S> part, const linear<S>& by) { return into(part, by.weight.value(), by.bias_epilogue()); };
     products<S>(operands::nn, x.value(), start::fresh, to(q(qkv, shape), query), to(k(qkv, shape), key),
                 to(v(qkv, shape), value));
     return qkv;
+  }
+  /// q alone, of x, and k and v alone, of another text's rows: for a shape without_queries.
+  matrix<S> project_queries(const var<S>& x, const char* name) const {
+    require_width(x, name, "x");
+    matrix<S> queries(x.rows(), query.out());
+    query.forward(queries, x.value());
+    return queries;
+  }
+  matrix<S> project_memory(const var<S>& memory, const char* name) const {
+    require_width(memory, name, "memory");
+    const head_shape h = without_queries(shape);
+    matrix<S> kv(memory.rows(), key.out() + value.out());
+    products<S>(operands::nn, memory.value(), start::fresh, to(k(kv, h), key), to(v(kv, h), value));
+    return kv;
+  }
+  static head_shape without_queries(head_shape h) {
+    h.query_heads = 0;
+    return h;
   }
 
   /// Their columns, in a matrix or in that of their gradients.
@@ -67,10 +83,18 @@ struct projections {
 
     /// The gradients of x and the parameters from those of q, k and v.
     void backward(const var<S>& x, const matrix<S>& d) const {
-      const view<const S> parts[] = {q(d, shape), k(d, shape), v(d, shape)};
-      for (int i = 0; i < 3; ++i)
-        linear<S>::backward(gradient_of(x), gradient_of_parameter<S>(weight[i]), gradient_of_parameter<S>(bias[i]), parts[i],
-                            x.value(), weight[i]->value);
+      backward(0, x, q(d, shape)), backward(1, x, k(d, shape)), backward(2, x, v(d, shape));
+    }
+    /// The same where k and v are of another text's rows.
+    void backward(const var<S>& x, const var<S>& memory, const matrix<S>& dq, const matrix<S>& dkv) const {
+      const head_shape h = without_queries(shape);
+      backward(0, x, dq), backward(1, memory, k(dkv, h)), backward(2, memory, v(dkv, h));
+    }
+
+   private:
+    void backward(int i, const var<S>& x, view<const S> d) const {
+      linear<S>::backward(gradient_of(x), gradient_of_parameter<S>(weight[i]), gradient_of_parameter<S>(bias[i]), d, x.value(),
+                          weight[i]->value);
     }
   };
 
@@ -79,6 +103,13 @@ struct projections {
   var<S> record_from(const var<S>& x, const var<S>& y, Backward&& backward, const More&... more) const {
     return record(y, std::forward<Backward>(backward), x, query.weight, query.bias, key.weight, key.bias, value.weight, value.bias,
                   more...);
+  }
+
+ private:
+  static auto to(view<S> part, const linear<S>& by) { return into(part, by.weight.value(), by.bias_epilogue()); }
+  void require_width(const var<S>& rows, const char* op, const char* name) const {
+    require(rows.cols() == query.in(), op, ": ", name, " is ", shape_text(rows), " but query.weight is ",
+            shape_text(query.weight), "; needs ", name, ".width = weight.in");
   }
 };
 

@@ -89,8 +89,8 @@ struct scaled_heads {
   matrix<S> q = {}, k = {};                  ///< as they came out, before they were turned
 
   scaled_heads(view<S> queries, view<S> keys, const head_shape& h, [[maybe_unused]] view<const S> factors) {
-    const auto room = [&](lengths l, Index heads) { return l == lengths::unit ? matrix<S>(keys.rows(), heads) : matrix<S>(); };
-    q_inverse = room(q_lengths, h.query_heads), k_inverse = room(k_lengths, h.key_heads);
+    if constexpr (q_lengths == lengths::unit) q_inverse = matrix<S>(queries.rows(), h.query_heads);
+    if constexpr (k_lengths == lengths::unit) k_inverse = matrix<S>(keys.rows(), h.key_heads);
     if constexpr (changes_q) scale_heads<S>(queries, h.query_heads, factors.data(), q_lengths, q_inverse);
     if constexpr (changes_k) scale_heads<S>(keys, h.key_heads, nullptr, k_lengths, k_inverse);
   }

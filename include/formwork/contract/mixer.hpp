@@ -27,6 +27,21 @@ concept mixer = std::same_as<typename M::plugs_into, slot::mixer> &&
 template <class M>
 concept turns_again = requires(const M& m, typename M::state& state) { m.turn_again(state, Index{}); };
 
+/// A mixer in which the tokens of one text meet those of another, the memory, sequence by sequence; they do not meet each other.
+///
+///   m(x, memory)           the parallel form
+///   m(x, state)            the incremental form: x holds the next tokens of each sequence
+///   m.make_state(memory)   what is made of the memory once
+///
+/// Laws      as a mixer's; an empty memory gives 0 before the output's bias (tests/laws/cross_mixer_laws.hpp).
+template <class M>
+concept cross_mixer = std::same_as<typename M::plugs_into, slot::cross_mixer> &&
+                      requires(const M& m, const var<typename M::scalar>& x, typename M::state& state) {
+                        { m(x, x) } -> std::same_as<var<typename M::scalar>>;
+                        { m(x, state) } -> std::same_as<var<typename M::scalar>>;
+                        { m.make_state(x) } -> std::same_as<typename M::state>;
+                      };
+
 /// Maps each row alone: mlp, gated_mlp.
 template <class F>
 concept feedforward = std::same_as<typename F::plugs_into, slot::feedforward> &&

@@ -27,7 +27,7 @@ enum class tying {
 struct sizes {
   Index vocab = 256;
   Index width = 64;       ///< columns of the residual stream
-  Index depth = 1;        ///< blocks
+  Index depth = 1;        ///< blocks; of an encoder_decoder, the encoder's
   Index heads = 1;
   Index key_heads = 0;    ///< heads of keys and values; 0: heads
   Index key_width = 0;    ///< of one head; 0: width / heads
@@ -38,12 +38,25 @@ struct sizes {
   tying head = tying::own;
   double dropout = 0;     ///< of each branch's output, while training
   std::vector<int> pattern = {};  ///< which of a stack's layer kinds each block is; empty: the first kind
+  Index source_vocab = 0;         ///< of an encoder_decoder whose source has a table of its own; 0: both texts share one
+  Index decoder_depth = 0;        ///< of an encoder_decoder; 0: depth
+  std::vector<int> decoder_pattern = {};  ///< as pattern, for its decoder
 };
+
+/// The only stack of a model, or one of an encoder and a decoder.
+enum class stack_kind { alone, encoder, decoder };
 
 /// Where a branch sits; what residual policies derive their factors from.
 struct site {
-  Index depth = 1;  ///< blocks of the model
+  Index depth = 1;  ///< blocks of its stack
   Index layer = 0;  ///< this one
+  stack_kind stack = stack_kind::alone;
+  Index other_depth = 0;  ///< blocks of the other stack, where there is one
+
+  /// Of each block: a decoder's has one more, which looks at what the encoder read.
+  Index branches() const { return stack == stack_kind::decoder ? 3 : 2; }
+  /// The number of this block's i-th branch among all of the model, the encoder's first.
+  Index branch(Index i) const { return (stack == stack_kind::decoder ? 2 * other_depth : 0) + branches() * layer + i; }
 };
 
 /// What the standard deviation of a fresh weight (in × out) comes from, before its gain.

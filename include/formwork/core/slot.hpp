@@ -24,6 +24,7 @@ struct norm;
 struct residual;
 struct activation;
 struct mixer;
+struct cross_mixer;
 struct basis;
 struct discretisation;
 struct modes;

@@ -43,18 +43,25 @@ inline std::string compiler_text() {
   return text(__VERSION__, ", Eigen ", EIGEN_WORLD_VERSION, ".", EIGEN_MAJOR_VERSION, ".", EIGEN_MINOR_VERSION);
 }
 
-/// A model that maps tokens to scores or hidden rows, and can therefore test itself after loading.
+/// A model that maps tokens, or a source and a target, to scores or hidden rows, and can therefore test itself after loading.
 template <class M>
-concept answers_tokens = has_sizes<M> && requires(const M& m, tape<typename M::scalar>& t, const tokens& x) {
+concept answers_source = requires(const M& m, tape<typename M::scalar>& t, const tokens& x) { m(t, x, x).value(); };
+template <class M>
+concept answers_tokens = has_sizes<M> && (answers_source<M> || requires(const M& m, tape<typename M::scalar>& t, const tokens& x) {
   m(t, x).value();
-};
+});
 
 /// What the self-test records: the scores after the last token of each sequence, or all rows where there is no last().
 template <answers_tokens Model>
 auto answer(const Model& model, const tokens& x) {
   using S = typename Model::scalar;
   tape<S> quiet{recording::off};
-  const auto y = model(quiet, x);
+  const auto y = [&] {
+    if constexpr (answers_source<Model>)
+      return model(quiet, x, x);
+    else
+      return model(quiet, x);
+  }();
   if constexpr (requires { y.last(); })
     return y.last();
   else
@@ -101,7 +108,8 @@ void add_model(safetensors_writer& out, const Model& model) {
     if (model.sizes.vocab <= 0) return;
     const std::vector<Index> lengths{11, 1, 6};
     std::vector<Index> ids;
-    for (Index i = 0; i < 18; ++i) ids.push_back((31 * i * i + 7 * i + 3) % model.sizes.vocab);
+    const Index source = model.sizes.source_vocab, vocab = source > 0 ? std::min(source, model.sizes.vocab) : model.sizes.vocab;
+    for (Index i = 0; i < 18; ++i) ids.push_back((31 * i * i + 7 * i + 3) % vocab);
     out.add("formwork.self_test.output", answer(model, tokens(ids, sequences(lengths))));
     out.add("formwork.self_test.tokens", std::vector<std::int64_t>(ids.begin(), ids.end()));
     out.add("formwork.self_test.lengths", std::vector<std::int64_t>(lengths.begin(), lengths.end()));

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <type_traits>
 #include <typeinfo>
+#include <vector>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -72,8 +73,13 @@ std::string composition_of(const Model& model) {
               s.key_heads > 0 ? s.key_heads : s.heads, ", key_width ", s.key_width > 0 ? s.key_width : each,
               ", head_width ", s.head_width > 0 ? s.head_width : each, ", bias ",
               s.bias == biases::all ? "all" : "none", ", head ", s.head == tying::tied ? "tied" : "own");
-    for (std::size_t i = 0; i < s.pattern.size(); ++i)
-      r += (i == 0 ? ", pattern " : " ") + std::to_string(s.pattern[i]);
+    const auto add_pattern = [&](const char* name, const std::vector<int>& pattern) {
+      for (std::size_t i = 0; i < pattern.size(); ++i) r += (i == 0 ? name : " ") + std::to_string(pattern[i]);
+    };
+    add_pattern(", pattern ", s.pattern);
+    if (s.source_vocab > 0) r += text(", source_vocab ", s.source_vocab);
+    if (s.decoder_depth > 0) r += text(", decoder_depth ", s.decoder_depth);
+    add_pattern(", decoder_pattern ", s.decoder_pattern);
     r += "}";
   }
   return r;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/kernel/dropout.hpp>
+#include <formwork/layer/builder.hpp>
 #include <formwork/tape/tape.hpp>
 
 namespace formwork::inline FORMWORK_ABI {
@@ -14,6 +15,11 @@ namespace formwork::inline FORMWORK_ABI {
 struct dropout {
   double rate = 0;
   std::uint64_t stream = 0;  ///< another for every place in a model
+
+  /// Of the i-th branch of the builder's block.
+  static dropout make(const builder& b, Index i) {
+    return {b.sizes.dropout, static_cast<std::uint64_t>(b.site.branch(i))};
+  }
 
   template <real S>
   var<S> operator()(const var<S>& x) const {

@@ -19,7 +19,8 @@ namespace formwork::inline FORMWORK_ABI {
 template <real S, class... Policy>
 struct block {
   static_assert((fits_one_of<Policy, slot::residual, slot::mixer, slot::feedforward> && ...),
-                "formwork: block takes a residual policy, a mixer and a feed-forward part; give anything else to one of them");
+                "formwork: block takes a residual policy, a mixer and a feed-forward part; a cross mixer belongs to a "
+                "decoder_block, anything else to one of them");
   static_assert(policies_for<slot::mixer, Policy...> > 0, "formwork: block needs a mixer, such as attention<S, causal>");
   static_assert(policies_for<slot::feedforward, Policy...> > 0,
                 "formwork: block needs a feed-forward part, such as mlp<S> or gated_mlp<S, silu>");
@@ -49,8 +50,8 @@ struct block {
     const builder here = b.at(b.site, residual);
     return {make_norm<norm_type>(b.sizes.width, value...), make_norm<norm_type>(b.sizes.width, value...),
             mixer_type::make(here, value...), feedforward_type::make(here, value...), residual.at(b.site),
-            dropout{b.sizes.dropout, 2 * static_cast<std::uint64_t>(b.site.layer)},
-            dropout{b.sizes.dropout, 2 * static_cast<std::uint64_t>(b.site.layer) + 1}};
+            dropout::make(b, 0),
+            dropout::make(b, 1)};
   }
 
   /// Without a state: whole sequences. With one: the next tokens of each.

@@ -7,21 +7,9 @@
 #include <formwork/model/stack.hpp>
 
 #include <tuple>
-#include <type_traits>
 #include <utility>
 
 namespace formwork::inline FORMWORK_ABI {
-
-/// In the place of a final norm where the residual policy needs none.
-template <real S>
-struct no_norm {
-  static no_norm make(Index, no_norm = {}) { return {}; }
-  var<S> operator()(const var<S>& x) const { return x; }
-  template <class M>
-  static auto fields(M&) {
-    return formwork::fields();
-  }
-};
 
 /// A decoder over tokens: embedding, a stack of layers, a final norm where the residual policy ends with one, and a head of
 /// its own or the embedding's table. Layers of one or several kinds, and an absolute position or none, in any order:
@@ -38,10 +26,9 @@ struct language_model {
   using scalar = S;
   using stack_type = typename model_parts<S, Part...>::stack_type;
   using position_type = typename model_parts<S, Part...>::position_type;
-  using first_layer = std::variant_alternative_t<0, typename stack_type::kind>;
   using policies = join_lists<policy_list<position_type>, policies_of_t<stack_type>>;
-  static constexpr bool final_norm = first_layer::residual_type::final_norm;
-  using norm_type = std::conditional_t<final_norm, typename first_layer::norm_type, no_norm<S>>;
+  using first_layer = std::variant_alternative_t<0, typename stack_type::kind>;
+  using norm_type = final_norm_t<stack_type>;
 
   /// What incremental decoding has seen.
   struct state {

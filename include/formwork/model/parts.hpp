@@ -6,6 +6,7 @@
 
 #include <span>
 #include <type_traits>
+#include <variant>
 
 namespace formwork::inline FORMWORK_ABI {
 
@@ -37,6 +38,22 @@ struct model_parts {
   static_assert(!biased_position<position_type> && !distance_position<position_type>,
                 "formwork: this position adds to scores; give it to attention, not to the model");
 };
+
+/// In the place of a final norm where the residual policy needs none.
+template <real S>
+struct no_norm {
+  static no_norm make(Index, no_norm = {}) { return {}; }
+  var<S> operator()(const var<S>& x) const { return x; }
+  template <class M>
+  static auto fields(M&) {
+    return formwork::fields();
+  }
+};
+
+/// What ends a stack: its first layer's norm, where the residual policy asks for one.
+template <class Stack, class First = std::variant_alternative_t<0, typename Stack::kind>>
+using final_norm_t =
+    std::conditional_t<First::residual_type::final_norm, typename First::norm_type, no_norm<typename Stack::scalar>>;
 
 /// Where a model of tokens begins: their vectors and, where it has an absolute position, those of their places.
 template <real S, class Position>

@@ -7,6 +7,7 @@
 #include <formwork/tape/checkpoint.hpp>
 #include <formwork/tape/fields.hpp>
 
+#include <concepts>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -46,17 +47,20 @@ struct stack {
     r.layers.reserve(static_cast<std::size_t>(b.sizes.depth));
     for (Index i = 0; i < b.sizes.depth; ++i) {
       builder here = b;
-      here.site = {b.sizes.depth, i};
+      here.site.depth = b.sizes.depth, here.site.layer = i;
       r.layers.push_back(make_kind<0>(pattern.empty() ? 0 : pattern[static_cast<std::size_t>(i)], here, value...));
     }
     return r;
   }
 
-  var<S> operator()(var<S> x) const {
+  /// Layers that look at another text are given its rows as well.
+  template <std::same_as<var<S>>... Other>
+  var<S> operator()(var<S> x, const Other&... other) const {
     for (const kind& one : layers)
       x = std::visit(
           [&](const auto& member) {
-            return memory == recompute::none ? member(x) : checkpoint(x, [&member](const var<S>& u) { return member(u); });
+            if (memory == recompute::none) return member(x, other...);
+            return checkpoint(x, [&member, other...](const var<S>& u) { return member(u, other...); });
           },
           one);
     return x;
@@ -84,12 +88,15 @@ struct stack {
           layers[i]);
   }
 
-  state make_state(state_sizes room) const {
+  template <std::same_as<var<S>>... Other>
+  state make_state(state_sizes room, const Other&... other) const {
     state r;
     r.reserve(layers.size());
     for (const kind& one : layers)
       std::visit(
-          [&](const auto& member) { r.push_back(state_of<std::remove_cvref_t<decltype(member)>>{member.make_state(room)}); },
+          [&](const auto& member) {
+            r.push_back(state_of<std::remove_cvref_t<decltype(member)>>{member.make_state(room, other...)});
+          },
           one);
     return r;
   }

@@ -9,8 +9,8 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// y = x + F(N(x)), and one norm more before the head.
 ///
-/// Numerics  the weights that end a branch (place output and down) start smaller by 1/√(2 depth), so that the stream's
-///           variance does not grow with depth (GPT-2).
+/// Numerics  the weights that end a branch (place output and down) start smaller by 1/√branches, two a block and three in a
+///           decoder that looks at an encoder, so that the stream's variance does not grow with depth (GPT-2).
 /// Source    Xiong et al., 2002.04745; kexue.fm/archives/9009.
 template <template <class> class Norm>
 struct pre_norm {
@@ -20,12 +20,12 @@ struct pre_norm {
   static constexpr bool final_norm = true;
   static constexpr fan initial_fan = fan::in;
 
-  Index depth = 1;
+  Index branches = 2;  ///< of the stack
 
-  pre_norm at(site where) const { return {where.depth}; }
+  pre_norm at(site where) const { return {where.depth * where.branches()}; }
   double gain(place where) const {
     const bool ends_branch = where == place::output || where == place::down;
-    return ends_branch ? 1 / std::sqrt(2.0 * static_cast<double>(depth)) : 1;
+    return ends_branch ? 1 / std::sqrt(static_cast<double>(branches)) : 1;
   }
 
   template <real S, class Branch>

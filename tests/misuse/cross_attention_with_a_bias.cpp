@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+// expect: formwork: cross attention takes no position, as places of two texts are not comparable
+#include <formwork/attention.hpp>
+#include <formwork/position.hpp>
+
+namespace fw = formwork;
+
+#ifdef MISUSE
+using chosen = fw::cross_attention<float, fw::t5<float>>;
+#else
+using chosen = fw::cross_attention<float>;
+#endif
+using parameters = decltype(chosen::fields(std::declval<chosen&>()));
