@@ -2,6 +2,7 @@
 #include <formwork/attention.hpp>
 #include <formwork/heads.hpp>
 #include <formwork/mask.hpp>
+#include <formwork/observer.hpp>
 #include <formwork/scale.hpp>
 #include <formwork/score.hpp>
 #include <formwork/weights.hpp>
@@ -122,6 +123,28 @@ TEST_CASE("cross attention: a state of the memory, fed in any split, equals the 
   laws::any_split_beside_a_memory_equals_the_parallel_form<fw::cross_attention<float, fw::key_normalized>>(equal);
   laws::any_split_beside_a_memory_equals_the_parallel_form<fw::cross_attention<float, fw::sliding_window>>(equal);
   laws::any_split_beside_a_memory_equals_the_parallel_form<talking<float>>(talked);
+}
+
+TEST_CASE("cross attention: observers see the same in both forms") {
+  using watched = fw::cross_attention<float, fw::row_entropy, fw::first_key_weight>;
+  const auto m = laws::make_mixer<watched>(equal);
+  const laws::two_texts<float> texts(equal.width);
+  fw::observations<float> parallel, steps;
+  fw::tape<float> quiet{fw::recording::off};
+  const auto x = quiet.constant(fw::matrix<float>(texts.x), texts.rows);
+  const auto memory = quiet.constant(fw::matrix<float>(texts.memory), texts.memory_rows);
+  quiet.watch(parallel);
+  const auto y = m(x, memory);
+  quiet.watch(steps);
+  auto state = m.make_state(memory);
+  CHECK(laws::same_bits(m(x, state).value(), y.value()));
+  REQUIRE(parallel.size() == 2);
+  REQUIRE(steps.size() == 2);
+  for (std::size_t n = 0; n < 2; ++n) CHECK(laws::same_bits(parallel[n].numbers, steps[n].numbers));
+  for (Index s = 0; s < texts.rows.count(); ++s)  // of one key nothing is to be told, of n at most log n
+    for (Index i = texts.rows.first(s); i < texts.rows.first(s + 1); ++i)
+      for (Index h = 0; h < 3; ++h)
+        CHECK(parallel[0].numbers(i, h) <= std::log(std::max<double>(1, static_cast<double>(texts.memory_rows.length(s)))) + 1e-5);
 }
 
 TEST_CASE("cross attention: rows do not meet") {

@@ -2,6 +2,7 @@
 #include <formwork/attention.hpp>
 #include <formwork/heads.hpp>
 #include <formwork/mask.hpp>
+#include <formwork/observer.hpp>
 #include <formwork/position.hpp>
 #include <formwork/scale.hpp>
 #include <formwork/score.hpp>
@@ -172,6 +173,22 @@ TEST_CASE("leaky_re_rope: a state's keys are turned again for another window and
   m.position = fw::re_rope(20);
   m.turn_again(state, 0);
   CHECK(laws::same_bits(feed(state, 50, 10), fw::matrix<float>(run(m, x).rows(50, 10))));
+}
+
+TEST_CASE("leaky_re_rope: observers see the scores of both sides of the window") {
+  auto m = laws::make_mixer<leaky<double, fw::causal, fw::largest_logit>>(small);
+  m.position = {.window = 40, .step = 3};
+  const auto x = laws::normal_matrix<double>(250, 24, 1);
+  fw::observations<double> seen;
+  fw::tape<double> quiet{fw::recording::off};
+  quiet.watch(seen);
+  m(quiet.constant(fw::matrix<double>(x)));
+  oracle::attention_layer(m, x, [&](Index h, Index i, const auto& q, const auto& keys) {
+    Eigen::VectorXd s(i + 1);
+    for (Index j = 0; j <= i; ++j) s(j) = turned(q, leaked(static_cast<double>(i - j), 40, 3)).dot(keys.row(j)) / std::sqrt(8.);
+    CHECK(std::abs(seen.at(0).numbers(i, h) - s.maxCoeff()) <= 1e-12);
+    return oracle::softmax(s);
+  });
 }
 
 TEST_CASE("leaky_re_rope: a window and a step that cannot be are refused") {
