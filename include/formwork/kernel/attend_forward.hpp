@@ -15,6 +15,7 @@ struct attend_forward_queries {
   head_shape shape;
   Index head;
   query_site first;  ///< of the queries
+  Index row_of_first;  ///< in the batch
   view<const S> q;   ///< (queries × key_width)
   const S* factor;   ///< of each query
   S* strip;          ///< [strip][d][Rows]
@@ -26,6 +27,8 @@ struct attend_forward_queries {
       pack_queries<S, Rows>(strip + t * Rows * shape.key_width, q.rows(t * Rows, rows_of(t)), factor + t * Rows);
     for (Index i = 0; i < used() * Rows; ++i) state[i] = policies.weights.template begin<S>(policies.mask.count(site(i)));
     std::fill_n(sum, used() * Rows * stride(), S(0));
+    if constexpr (relative)
+      for (Index i = 0; i < q.rows(); ++i) std::fill_n(of_row(policies.columns.weight_sums, i), policies.columns.width(), S(0));
   }
 
   /// Whether any query sees any of these keys.
@@ -47,10 +50,19 @@ struct attend_forward_queries {
       for (Index j = 0; j < out.cols(); j += lanes<S>)  // + 0: a sum of nothing but -0 has one sign
         (pack<S>(done.factor) * pack<S>::load(from + j) + pack<S>(0)).store(out.row(i) + j, out.cols() - j);
       if (kept) kept[i * kept_stride] = done.kept;
+      if constexpr (relative) scale_relative<S>(of_row(policies.columns.weight_sums, i), policies.columns, done.factor);
     }
   }
 
  private:
+  static constexpr bool relative = is_relative<std::remove_cvref_t<decltype(Policies::columns)>>;
+
+  /// This head's numbers by distance of query i.
+  template <class T>
+  T* of_row(view<T> numbers, Index i) const {
+    return numbers.row(row_of_first + i) + head * policies.columns.width();
+  }
+
   Index stride() const { return padded<S>(shape.head_width); }
   Index used() const { return (q.rows() + Rows - 1) / Rows; }
   Index rows_of(Index t) const { return std::min<Index>(Rows, q.rows() - t * Rows); }
@@ -67,6 +79,11 @@ struct attend_forward_queries {
 
     score_seen<S, Rows, key_block>(policies.columns, scores, seen, hull, strip + t * Rows * shape.key_width, keys.panels,
                                    shape.key_width);
+    [[maybe_unused]] const auto distance = [&](Index i) { return seen.block.first - (seen.first.position + i); };
+    if constexpr (relative)
+      for (Index i = 0; i < seen.queries; ++i)
+        add_relative<S>(scores + i * key_block, lanes_in_use, policies.columns, of_row(policies.columns.scores, t * Rows + i),
+                        distance(i), factor[t * Rows + i]);
     if constexpr (!leaves_scores<std::remove_cvref_t<decltype(policies.score)>>)
       for (Index i = 0; i < seen.queries; ++i)
         apply_formula<S>(policies, scores + i * key_block, lanes_in_use, seen.block.first, seen.first.position + i,
@@ -81,7 +98,13 @@ struct attend_forward_queries {
     if constexpr (has_factors<std::remove_cvref_t<decltype(policies.weights)>>)
       for (Index i = 0; i < seen.queries; ++i)
         multiply_by<S>(scores + i * key_block, lanes_in_use,
-                       policies.weights.factors.of(head) + seen.block.first - (seen.first.position + i));
+                       policies.weights.factors.of(head) + distance(i));
+    if constexpr (relative)
+      for (Index i = 0; i < seen.queries; ++i) {
+        S* sums = of_row(policies.columns.weight_sums, t * Rows + i);
+        scale_relative<S>(sums, policies.columns, rescale[i]);
+        sum_relative<S>(sums, lanes_in_use, policies.columns, scores + i * key_block, distance(i));
+      }
 
     S* to = sum + t * Rows * stride();
     if (cover == coverage::all || keys.finite)
@@ -118,6 +141,7 @@ void attend_forward_to(view<S> out, view<S> kept, const_view<S> q, const sequenc
                  .shape = shape,
                  .head = head,
                  .first = {batch.start(s) + rows.first, key_count(s), s, head, shape.heads},
+                 .row_of_first = row,
                  .q = q.rows(row, rows.size()).cols(head * shape.key_width, shape.key_width),
                  .factor = factors.folded_of(head) + row,
                  .strip = room + room_size,

@@ -7,6 +7,7 @@
 #include <formwork/contract/score.hpp>
 #include <formwork/contract/weights.hpp>
 #include <formwork/kernel/cache.hpp>
+#include <formwork/kernel/relative_rows.hpp>
 #include <formwork/kernel/tile.hpp>
 
 #include <algorithm>
@@ -316,9 +317,9 @@ Index key_width_of(const Columns& columns, const head_shape& shape) {
     return columns.key_width;
 }
 
-/// The scale's factor of every query row, once per call, where the mask goes by the head for each head: `plain` for gradients, `folded` for the score tile, where the unit
-/// of the weights is folded in unless a formula stands between. Throws where the mask was made for other queries, or a table by
-/// distance for shorter ones.
+/// The scale's factor of every query row, once per call, and for each head where the mask goes by it: `plain` for gradients,
+/// `folded` for the score tile, where the unit of the weights is folded in unless a formula stands between. Throws where the mask
+/// was made for other queries, or a table by distance for shorter ones.
 template <real S>
 struct row_factors {
   matrix<S> plain, folded;  ///< (1 or heads × rows)
@@ -354,7 +355,7 @@ struct row_factors {
 
 /// The heads fit the counts of the shape.
 template <real S>
-void check_heads(const char* name, head_shape shape, const auto& heads, const auto& columns) {
+void check_heads(const char* name, head_shape shape, const auto& heads, [[maybe_unused]] const auto& columns) {
   if constexpr (constexpr Index parts = std::remove_cvref_t<decltype(columns)>::parts; parts > 1)
     require(shape.key_width == parts * padded<S>(columns.key_width), name, ": heads have ", shape.key_width, " columns; needs ",
             parts, " parts of ", padded<S>(columns.key_width));
@@ -388,6 +389,15 @@ void check_attend(const char* name, view<const S> out, view<const S> kept, view<
   check_heads<S>(name, shape, heads, columns);
   check_rows<S>(name, "q", q, batch, shape.query_heads * shape.key_width);
   check_rows<S>(name, "the output", out, batch, shape.output_heads * shape.head_width);
+  if constexpr (is_relative<std::remove_cvref_t<decltype(columns)>>) {
+    const auto fits = [&](const char* what, view<const S> x, Index count) {
+      if (x.data()) check_rows<S>(name, what, x, batch, count * columns.width());
+    };
+    check_rows<S>(name, "the scores by distance", columns.scores, batch, shape.query_heads * columns.width());
+    fits("the sums of weights by distance", columns.weight_sums, shape.output_heads);
+    fits("the gradients of weights by distance", columns.weight_gradients, shape.output_heads);
+    fits("the gradients of scores by distance", columns.score_gradients, shape.query_heads);
+  }
   if (kept.data()) check_rows<S>(name, "kept", kept, batch, shape.heads);
 }
 template <real S>
