@@ -12,14 +12,14 @@
 namespace formwork::inline FORMWORK_ABI {
 
 /// What a row's weights come to once all its keys are seen.
-template <real S>
+template <number S>
 struct finished_row {
   S factor;  ///< on the accumulated values
   S kept;    ///< the one number stored for the backward pass: softmax keeps the log-sum-exp
 };
 
 /// What the backward pass knows of a row.
-template <real S>
+template <number S>
 struct saved_row {
   S kept;
   S sum;  ///< Σ weight · gradient over the row's keys

@@ -37,7 +37,7 @@ inline Index whole_strips(Index rows) { return (rows + strip_rows - 1) / strip_r
 
 /// sum (Rows × Packs packs) = factor sum + a b, each element one chain; without factors the chains start from `sum`.
 /// a(i, k) is a[i * A_row + k * A_step].
-template <real S, int Rows, int Packs, Index A_row, Index A_step>
+template <number S, int Rows, int Packs, Index A_row, Index A_step>
 [[gnu::noinline]] void accumulate_tile(S* sum, Index sum_stride, const S* factor, Index depth, const S* a, const S* b,
                                        Index b_stride) {
   tile<S, Rows, Packs> t;
@@ -49,7 +49,7 @@ template <real S, int Rows, int Packs, Index A_row, Index A_step>
 
 /// The same for rows of `width` numbers (whole packs). All tiles of the strip meet as many rows of b as stay in cache before
 /// the next ones come.
-template <real S, int Rows, Index A_row, Index A_step>
+template <number S, int Rows, Index A_row, Index A_step>
 void accumulate(S* sum, Index width, const S* factor, Index depth, const S* a, const S* b) {
   constexpr int tile_height = std::min(Rows, tile_rows);
   constexpr Index together = 128;
@@ -76,7 +76,7 @@ void accumulate(S* sum, Index width, const S* factor, Index depth, const S* a, c
 
 /// scores (Rows × Packs packs) = queries keys: queries [d][strip_rows or 1], panel [d][tile_cols] of which the first packs are
 /// read.
-template <real S, int Rows, int Packs, Index Queries, Index Stride>
+template <number S, int Rows, int Packs, Index Queries, Index Stride>
 [[gnu::noinline]] void score_tile(S* scores, const S* queries, const S* panel, Index depth) {
   tile<S, Rows, Packs> t;
   t.clear();
@@ -85,7 +85,7 @@ template <real S, int Rows, int Packs, Index Queries, Index Stride>
 }
 
 /// Scores of the block's keys in `hull`, which starts at a panel; whole packs are written.
-template <real S, int Rows, Index Stride>
+template <number S, int Rows, Index Stride>
 void score_strip(S* scores, index_range hull, const S* queries, const S* panels, Index depth) {
   constexpr int tile_height = std::min(Rows, tile_rows);
   Index left = (hull.size() + lanes<S> - 1) / lanes<S>;
@@ -102,7 +102,7 @@ void score_strip(S* scores, index_range hull, const S* queries, const S* panels,
 }
 
 /// strip [d][Rows] = factor[i] x(i, d), for the score tile; rows past x's are zero.
-template <real S, int Rows>
+template <number S, int Rows>
 void pack_queries(S* strip, const_view<S> x, const S* factor) {
   constexpr Index period = std::max<Index>(lanes<S>, Rows);
   S pattern[period] = {};
@@ -134,7 +134,7 @@ struct strip_view {
   }
 
   /// From the first panel that holds a key some query sees to the last such key.
-  template <real S>
+  template <number S>
   index_range hull(coverage cover) const {
     if (cover == coverage::none) return {};
     if (cover == coverage::all) return {0, block.size()};
@@ -158,7 +158,7 @@ void each_seen_block(const Mask& mask, query_site first, Index queries, F f) {
 
 /// accumulate for queries that see only some of the block's keys: 0 · NaN is NaN, so rows skip what they do not see. Where that
 /// is finite, 0 changes no bit of a sum.
-template <real S, Index Stride>
+template <number S, Index Stride>
 void accumulate_seen(S* sum, Index width, const S* factor, const auto& seen, const S* a, const S* b) {
   for (Index i = 0; i < seen.queries; ++i) {
     const S* once = factor ? factor + i : nullptr;
@@ -185,7 +185,7 @@ void each_gap(const key_spans& spans, index_range within, F f) {
 }
 
 /// The formula of one row's scores of the keys first_key + keys, and the unit of the weights.
-template <real S, class Policies>
+template <number S, class Policies>
 void apply_formula(const Policies& policies, S* scores, index_range keys, Index first_key, Index position, Index head,
                    Index heads) {
   using P = pack<S>;
@@ -199,14 +199,14 @@ void apply_formula(const Policies& policies, S* scores, index_range keys, Index 
 }
 
 /// row[j] *= factors[j] for whole packs.
-template <real S>
-void multiply_by(S* row, index_range keys, const S* factors) {
+template <number S>
+void multiply_by(S* row, index_range keys, const auto* factors) {
   for (Index j = keys.first; j < keys.last; j += lanes<S>)
     (pack<S>::load(row + j) * pack<S>::load(factors + j)).store(row + j);
 }
 
 /// The formula of a pack of scores with its slopes: towards the score, then towards each number it learns.
-template <real S, int Numbers>
+template <number S, int Numbers>
 FORMWORK_INLINE dual<pack<S>, 1 + Numbers> bend(const auto& formula, pack<S> score, Index position, Index key, Index head,
                                                 Index heads) {
   using P = pack<S>;
@@ -234,7 +234,7 @@ inline void check_distances(const char* name, const auto& table, Index heads, in
 /// The scale's factor of every query row, once per call: `plain` for gradients, `folded` for the score tile, where the unit
 /// of the weights is folded in unless a formula stands between. Throws where the mask was made for other queries, or a table by
 /// distance for shorter ones.
-template <real S>
+template <number S>
 struct row_factors {
   pooled_vector<S> plain, folded;
 
@@ -264,7 +264,7 @@ struct row_factors {
 };
 
 /// The queries, the output and the heads belong to one another; so do k and v.
-template <real S>
+template <number S>
 void check_attend(const char* name, view<const S> out, view<const S> kept, view<const S> q, const sequences& batch,
                   head_shape shape, const auto& heads) {
   if constexpr (separate_heads<std::remove_cvref_t<decltype(heads)>>) {
@@ -290,7 +290,7 @@ void check_attend(const char* name, view<const S> out, view<const S> kept, view<
   needs("the output", out, shape.output_heads * shape.head_width);
   if (kept.data()) needs("kept", kept, shape.heads);
 }
-template <real S>
+template <number S>
 void check_keys(const char* name, view<const S> k, view<const S> v, const sequences& batch, head_shape shape) {
   const auto needs = [&](const char* what, view<const S> x, Index cols) {
     require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (",
