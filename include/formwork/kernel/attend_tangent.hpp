@@ -75,7 +75,8 @@ void with_dual_policies(const Policies& policies, auto f) {
 /// no score is ever held, as in attend_forward.
 ///
 /// Shapes    out, kept, q, k, v and their tangents as in attend_forward; out and kept may lack either.
-/// Numerics  out and kept have attend_forward's bits. Tangents too depend on a row's own query and the keys it sees alone.
+/// Numerics  out and kept have attend_forward's bits. Tangents too depend on a row's own query and the keys it sees alone; their
+///           error ≤ 5 × a naive float loop's + 4 eps.
 /// Cost      3 times attend_forward's operations; q, k, v and out once more beside their tangents.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    forward mode by dual numbers: Wengert, 1964, doi:10.1145/355586.364791.
@@ -102,7 +103,7 @@ void attend_tangent(std::type_identity_t<with_tangent<S>> out, std::type_identit
 /// the tangent of out.
 ///
 /// Shapes    dq, dk, dv as q, k, v; out and kept with the tangents that attend_tangent gave; the others as there.
-/// Numerics  the gradients have attend_backward's bits.
+/// Numerics  the gradients have attend_backward's bits; their tangents' error ≤ 5 × a naive float loop's + 4 eps.
 /// Cost      3 times attend_backward's operations; all arguments once more beside their tangents.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Pearlmutter, Neural Computation 6(1), 1994, doi:10.1162/neco.1994.6.1.147.
