@@ -32,6 +32,8 @@ inline constexpr bool weights_sum_to_one = requires { requires W::sums_to_one; }
 
 /// How scores become weights, a block of keys at a time.
 ///
+/// Written for every `number` S, so that tangents go through it (kernel/attend_tangent.hpp); real numbers are enough for the rest.
+///
 ///   score_unit                   scores are handed over times this: log₂e lets softmax use powers of two
 ///   row<S>, begin<S>(visible)    what a row carries from block to block; `visible` keys in all
 ///   step(row, scores, packs)     scores of the next keys -> weights in place, up to a factor of the whole row; returns the
