@@ -17,7 +17,7 @@ static_assert(backward_queries % query_block == 0);
 
 /// The scratch of one thread: what every key block needs of some of a head's queries, packed once, and the gradients being
 /// summed; then a block of keys with the weights and the scores' gradients of a block of queries.
-template <real S>
+template <number S>
 struct attend_backward_room {
   Index used = 0;
   S *q_strips, *dout_strips, *q_rows, *dout_rows, *sums, *dq, *dk, *dv;
@@ -43,7 +43,7 @@ struct attend_backward_room {
 /// The backward of some queries of one head against some keys: blocks of keys outside, blocks of queries inside. Scores and
 /// weights are computed again; five products a tile, each element of each one chain:
 ///   S = q kᵀ,  dW = dO vᵀ,  dV += Wᵀ dO,  dq += dS k,  dK += dSᵀ q.
-template <real S, class Policies>
+template <number S, class Policies>
 struct attend_backward_queries {
   static constexpr Index stride = backward_key_block;
   static constexpr Index strips = query_block / strip_rows;
@@ -236,7 +236,7 @@ struct attend_backward_queries {
     };
     look(room.q_rows + q0 * q_stride(), rows * q_stride());
     look(room.dout_rows + q0 * v_stride(), rows * v_stride());
-    return sum(probe) == S(0);
+    return vanishes(sum(probe));
   }
 
   /// What the strips of a block of queries see of a block of keys.
@@ -273,7 +273,7 @@ struct attend_backward_queries {
 };
 
 /// to (rows × cols) = or += factor[i] from, whose rows are `stride` apart; + 0 gives a sum of nothing but -0 one sign.
-template <real S>
+template <number S>
 void deliver_gradient(view<S> to, start how, const S* from, Index stride, const S* factor) {
   for (Index i = 0; i < to.rows(); ++i)
     for (Index j = 0; j < to.cols(); j += lanes<S>) {
@@ -293,7 +293,7 @@ void deliver_gradient(view<S> to, start how, const S* from, Index stride, const 
 /// Cost      2.5 times the forward's operations; per thread dq of the heads on one key head, of the longest sequence, and 3 MB.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Dao et al., 2205.14135; Σ weight · dweight = Σ dout · out.
-template <real S, class Policies>
+template <number S, class Policies>
   requires separate_heads<decltype(Policies::heads)>
 void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, const_view<S> out, const_view<S> kept,
                      const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,

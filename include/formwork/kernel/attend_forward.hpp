@@ -7,7 +7,7 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// The forward of some queries of one head, to which blocks of keys come in order: begin, take each, finish. Its scratch: the
 /// strips of queries, the sums of weighted values.
-template <real S, int Rows, class Policies>
+template <number S, int Rows, class Policies>
 struct attend_forward_queries {
   using row = typename std::remove_cvref_t<decltype(Policies::weights)>::template row<S>;
 
@@ -91,7 +91,7 @@ struct attend_forward_queries {
     if (cover == coverage::some || lanes_in_use.last > hull.last)
       for (Index i = 0; i < seen.queries; ++i)
         each_gap(seen.spans(i), lanes_in_use, [row = scores + i * key_block](index_range gap) {
-          std::fill(row + gap.first, row + gap.last, -std::numeric_limits<S>::infinity());
+          std::fill(row + gap.first, row + gap.last, -std::numeric_limits<real_of<S>>::infinity());
         });
     for (Index i = 0; i < Rows; ++i)
       rescale[i] = policies.weights.step(state[t * Rows + i], scores + i * key_block + hull.first, lanes_in_use.size() / lanes<S>);
@@ -120,7 +120,7 @@ inline constexpr Index queries_together = 512;
 
 /// attend_forward with keys(sequence, key head, range, room), the keys and values of a range within one key_block; it may pack
 /// them in the room, which holds `room_size` numbers.
-template <real S, class Policies, class Keys>
+template <number S, class Policies, class Keys>
 void attend_forward_to(view<S> out, view<S> kept, const_view<S> q, const sequences& batch, const auto& key_count,
                        head_shape shape, const Policies& policies, Index room_size, const Keys& keys) {
   const row_factors<S> factors(batch, key_count, shape, policies);
@@ -179,7 +179,7 @@ void attend_forward_to(view<S> out, view<S> kept, const_view<S> q, const sequenc
 /// Cost      2 (key_width + head_width) operations a visible pair, and one power of two.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Dao et al., 2205.14135; Milakov and Gimelshein, 1805.02867.
-template <real S, class Policies>
+template <number S, class Policies>
   requires separate_heads<decltype(Policies::heads)>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_cache<S>& cache, const sequences& batch,
                     head_shape shape, const Policies& policies) {
@@ -194,7 +194,7 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
 ///
 /// Shapes    k (key rows × key_heads · key_width), v (key rows × value_heads · head_width); key_batch is the queries' own
 ///           batch, but for attention to other sequences.
-template <real S, class Policies>
+template <number S, class Policies>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v,
                     const sequences& batch, const sequences& key_batch, head_shape shape, const Policies& policies) {
   check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads, policies.columns);

@@ -11,7 +11,7 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// The scratch of one thread: a strip's queries and output gradients, packed once; for every block of keys the scores and the
 /// gradients of the weights of all heads; one block's weights before and after the mix.
-template <real S>
+template <number S>
 struct attend_mixed_backward_room {
   Index used = 0;
   S *q_strips, *dout_strips, *q_rows, *dout_rows, *dq, *totals, *weight_totals;
@@ -42,7 +42,7 @@ struct attend_mixed_backward_room {
 /// keeps J and dW = dU Λ_wᵀ, and sums each row's W · dW, which needs all keys: Σ dO · O is the sum of the mixed weights', not
 /// of one head's. The second has the scores' gradients:
 ///   dL = W (dW - Σ W dW),  dJ = dL Λ_lᵀ,  dq += dJ k,  dk += dJᵀ q,  dv += Uᵀ dO,  dΛ_l += J dLᵀ,  dΛ_w += W dUᵀ.
-template <real S, class Policies>
+template <number S, class Policies>
 struct attend_mixed_backward_strip {
   static constexpr int Rows = mixed_rows;
   static constexpr Index stride = mixed_key_block, step = head_step<S, Rows>;
@@ -317,8 +317,8 @@ struct attend_mixed_backward_strip {
           accumulate<S, 1, 1, stride>(to + j * row, width, row, nullptr, 1, weight + i * stride + j, rows + i * row);
   }
 
-  static void collect(double* to, const S* from, Index count) {
-    for (Index c = 0; c < count; ++c) to[c] += static_cast<double>(sum(pack<S>::load(from + c * lanes<S>)));
+  static void collect(wide_of<S>* to, const S* from, Index count) {
+    for (Index c = 0; c < count; ++c) to[c] += widened(sum(pack<S>::load(from + c * lanes<S>)));
   }
 };
 
@@ -332,7 +332,7 @@ struct attend_mixed_backward_strip {
 ///           and v packed both ways and up to mixed_groups copies of dk and dv.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Shazeer et al., 2003.02436.
-template <real S, class Policies>
+template <number S, class Policies>
   requires mixes_heads<decltype(Policies::heads)>
 void attend_backward(view<S> dq, view<S> dk, view<S> dv, head_mixing_gradient<S> dmixing, const_view<S> dout,
                      const_view<S> out, const_view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v,

@@ -14,7 +14,7 @@ namespace formwork::inline FORMWORK_ABI {
 inline constexpr int mixed_rows = 32;
 
 /// The scratch of one thread: a strip of weights for every block of keys, and what it is made from and comes to.
-template <real S>
+template <number S>
 struct attend_mixed_forward_room {
   Index used = 0;
   S *queries, *tile, *strip, *rescale, *pending, *mix, *sum;
@@ -41,7 +41,7 @@ struct attend_mixed_forward_room {
 /// The forward of one strip of queries, all heads: a block of keys after another makes the strip of weights, each up to the
 /// factor that later blocks owe it; once every row's sum is known, that factor goes into the row's mixing matrix and a second
 /// pass mixes the weights and adds the values.
-template <real S, int Rows, class Policies>
+template <number S, int Rows, class Policies>
 struct attend_mixed_forward_strip {
   static constexpr Index stride = mixed_key_block, step = head_step<S, Rows>;
   static constexpr bool relative = is_relative<std::remove_cvref_t<decltype(Policies::columns)>>;
@@ -114,7 +114,7 @@ struct attend_mixed_forward_strip {
           apply_formula<S>(policies, scores, in_use, seen.block.first, first.position + i, h, shape.heads);
         if (gaps)
           each_gap(seen.spans(i), in_use, [=](index_range gap) {
-            std::fill(scores + gap.first, scores + gap.last, -std::numeric_limits<S>::infinity());
+            std::fill(scores + gap.first, scores + gap.last, -std::numeric_limits<real_of<S>>::infinity());
           });
         rescale_of(b)[h * Rows + i] = policies.weights.step(state[h * Rows + i], scores + hull.first, packs);
       }
@@ -192,7 +192,7 @@ struct attend_mixed_forward_strip {
 ///           sum, so one online pass cannot do it.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Shazeer et al., 2003.02436.
-template <real S, class Policies>
+template <number S, class Policies>
   requires mixes_heads<decltype(Policies::heads)>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_cache<S>& cache, const sequences& batch,
                     head_shape shape, const Policies& policies) {

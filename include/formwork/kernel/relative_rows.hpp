@@ -14,7 +14,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// copies on both ends lets kernels load and add whole packs wherever they stand.
 ///
 /// Shapes    a row of one head has width(longest) numbers, those of the distances met(longest) in order.
-template <real S>
+template <number S>
 struct relative_rows {
   static constexpr int parts = 1;
 
@@ -34,18 +34,18 @@ struct relative_rows {
 
 template <class Columns>
 inline constexpr bool is_relative = false;
-template <real S>
+template <number S>
 inline constexpr bool is_relative<relative_rows<S>> = true;
 
 /// to[j] += factor · numbers of the keys' distances; key 0 is at `distance`.
-template <real S>
+template <number S>
 void add_relative(S* to, index_range keys, const relative_rows<S>& relative, const S* numbers, Index distance, S factor) {
   for (Index j = keys.first; j < keys.last; j += lanes<S>)
     fma(pack<S>(factor), pack<S>::load(numbers + relative.at(distance + j)), pack<S>::load(to + j)).store(to + j);
 }
 
 /// sums of the keys' distances += from[j].
-template <real S>
+template <number S>
 void sum_relative(S* sums, index_range keys, const relative_rows<S>& relative, const S* from, Index distance) {
   for (Index j = keys.first; j < keys.last; j += lanes<S>) {
     S* to = sums + relative.at(distance + j);
@@ -54,7 +54,7 @@ void sum_relative(S* sums, index_range keys, const relative_rows<S>& relative, c
 }
 
 /// A row's numbers times a factor.
-template <real S>
+template <number S>
 void scale_relative(S* row, const relative_rows<S>& relative, S factor) {
   for (Index j = 0; j < relative.width(); j += lanes<S>) {
     const Index count = relative.width() - j;
