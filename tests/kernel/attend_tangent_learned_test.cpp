@@ -90,8 +90,8 @@ matrices run(const attention_case<double>& x, const tables<double>& t) {
   fw::matrix<double> kept(x.q.rows(), x.shape.heads);
   fw::attend_forward<double>(r[0], kept, x.q, x.k, x.v, x.batch, x.key_batch, x.shape, chosen);
   constexpr auto fresh = fw::start::fresh;
-  fw::attend_backward<double>(r[1], r[2], r[3], x.dout, r[0], kept, x.q, x.k, x.v, x.batch, x.key_batch, x.shape, chosen, fresh, fresh,
-                              fresh, {r[4], r[5], r[6]});
+  fw::attend_backward<double>(r[1], r[2], r[3], x.dout, r[0], kept, x.q, x.k, x.v, x.batch, x.key_batch, x.shape, chosen, fresh,
+                              fresh, fresh, {r[4], r[5], r[6]});
   return r;
 }
 results run_tangent(const attention_case<double>& x, const attention_case<double>& u, const auto& t) {
@@ -103,9 +103,9 @@ results run_tangent(const attention_case<double>& x, const attention_case<double
                              x.shape, chosen);
   std::vector<fw::matrix<D>> learned;
   for (const auto* m : {&t.numbers, &t.biases, &t.factors}) learned.emplace_back(m->rows(), m->cols());
-  fw::attend_gradient_tangent<double>({r.value[1], r.slope[1]}, {r.value[2], r.slope[2]}, {r.value[3], r.slope[3]}, {x.dout, u.dout},
-                                      {r.value[0], r.slope[0]}, {kept, kept_t}, {x.q, u.q}, {x.k, u.k}, {x.v, u.v}, x.batch,
-                                      x.key_batch, x.shape, chosen, {learned[0], learned[1], learned[2]});
+  fw::attend_gradient_tangent<double>({r.value[1], r.slope[1]}, {r.value[2], r.slope[2]}, {r.value[3], r.slope[3]},
+                                      {x.dout, u.dout}, {r.value[0], r.slope[0]}, {kept, kept_t}, {x.q, u.q}, {x.k, u.k},
+                                      {x.v, u.v}, x.batch, x.key_batch, x.shape, chosen, {learned[0], learned[1], learned[2]});
   results rest = taken_apart(learned);
   for (auto& m : rest.value) r.value.push_back(std::move(m));
   for (auto& m : rest.slope) r.slope.push_back(std::move(m));
@@ -189,11 +189,27 @@ TEST_CASE("numbers, biases and factors by distance that move have tangents too, 
   // adjoint: <dout, J u> = <Jᵀ dout, u>
   const double forward = inner(x.dout, got.slope[0]);
   const double backward = inner(got.value[1], u.q) + inner(got.value[2], u.k) + inner(got.value[3], u.v) +
-                          inner(got.value[4], along.numbers) + inner(got.value[5], along.biases) + inner(got.value[6], along.factors);
+                          inner(got.value[4], along.numbers) + inner(got.value[5], along.biases) +
+                          inner(got.value[6], along.factors);
   CHECK(std::abs(forward - backward) <= 1e-10 * std::max(1.0, std::abs(forward)));
 }
 
 TEST_CASE("tangents through talking heads agree with differences, whether the mixing moves or not") {
   check_talking(cases::talking(3, 4, 2, 7, 9), ragged, cases::mechanisms{fw::causal{}});
   check_talking(cases::talking(2, 2, 3, 8, 5), {45, 200}, cases::mechanisms{fw::sliding_window{20}, fw::log_n{}, fw::softcap{3}});
+}
+
+TEST_CASE("in float the tangents through talking heads are those in double but for rounding") {
+  const auto chosen = cases::mechanisms{fw::causal{}, fw::inv_sqrt{}, fw::softcap{3}};
+  const talking_case<float> x(cases::talking(3, 4, 2, 20, 9), {130, 1}), u(x.shape, x.batch, x.batch, 1, 77);
+  const auto slope = [&]<class S>(const talking_case<S>& at, const talking_case<S>& along) {
+    fw::matrix<S> out(at.dout.rows(), at.dout.cols()), out_t = out;
+    fw::attend_tangent<S>({out, out_t}, {}, {at.q, along.q}, {at.k, along.k}, {at.v, along.v}, at.batch, at.key_batch, at.shape,
+                          at.policies(chosen));
+    CHECK(checks::same_bits(out, at.run(chosen).plain.out));
+    return out_t;
+  };
+  const auto narrow = slope(x, u);
+  const auto exact = slope(talking_case<double>(x), talking_case<double>(u));
+  CHECK(checks::largest_error(narrow, exact) <= 1e-5 * checks::largest_of(exact));
 }

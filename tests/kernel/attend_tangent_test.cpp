@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include <formwork/attention/biased_scores.hpp>
-#include <formwork/position/alibi.hpp>
-#include <formwork/score/learned_formula.hpp>
-
 #include "kernel/attend_tangent_cases.hpp"
 
 // Values have the plain kernels' bits; tangents agree with an oracle, with differences of the plain kernels, and with one another
-// as the rules of calculus ask. Bits: attend_tangent_bits_test.cpp.
+// as the rules of calculus ask. Bits: attend_tangent_bits_test.cpp; what is learned and heads that mix:
+// attend_tangent_learned_test.cpp.
 
 namespace fw = formwork;
 using cases::attention_case;
@@ -79,7 +76,8 @@ TEST_CASE("tangents are as accurate as the rule asks at every length around a ti
 TEST_CASE("tangents are as accurate as the rule asks at any width, over ragged batches and grouped heads") {
   for (const Index width : {1, 3, 8, 16, 17, 33, 64, 80})
     check_oracle({{1, 1, width, 81 - width}, {37}}, policies(fw::causal{}), oracle::unbent{});
-  for (const Index key_heads : {6, 3, 2, 1}) check_oracle({{6, key_heads, 8, 12}, ragged}, policies(fw::causal{}), oracle::unbent{});
+  for (const Index key_heads : {6, 3, 2, 1})
+    check_oracle({{6, key_heads, 8, 12}, ragged}, policies(fw::causal{}), oracle::unbent{});
   check_oracle({{2, 1, 8, 6}, {5, 40, 1, 3}, {61, 2, 0, 400}}, policies(fw::full{}), oracle::unbent{});
 }
 
@@ -122,14 +120,16 @@ TEST_CASE("tangents agree with differences of the plain kernels for every weight
   check_differences(one, weighed(fw::softmax{}));
   check_differences(one, weighed(fw::l2_normalized{}));
   check_differences(one, weighed(fw::sigmoid_weights{}));
-  check_differences(one, weighed(fw::relu_squared{}), 1e-6, 1e-7);  // the second derivative jumps at 0: no score may cross it
+  // the second derivative jumps at 0: no score may cross it
+  check_differences(one, weighed(fw::relu_squared{}), 1e-6, 1e-7);
 }
 
 TEST_CASE("products with the Hessian are symmetric, forward and backward derivatives are adjoint") {
   const moving_case<double> one({4, 2, 7, 9}, ragged);
   check_duality(one, policies(fw::causal{}));
   check_duality(one, policies(oracle::ahead_with_blind_rows{}, fw::log_n{}, oracle::squashed_recency{}));
-  check_duality(one, fw::attend_policies{fw::sliding_window{20}, fw::inv_sqrt{}, fw::softcap{3}, fw::l2_normalized{}, fw::grouped{}});
+  check_duality(one, fw::attend_policies{fw::sliding_window{20}, fw::inv_sqrt{}, fw::softcap{3}, fw::l2_normalized{},
+                                         fw::grouped{}});
   check_duality(one, fw::attend_policies{fw::causal{}, fw::inv_sqrt{}, fw::plain{}, fw::relu_squared{}, fw::grouped{}});
   check_duality(one, fw::attend_policies{fw::causal{}, fw::inv_sqrt{}, fw::plain{}, fw::sigmoid_weights{}, fw::grouped{}});
 }

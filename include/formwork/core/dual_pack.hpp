@@ -132,7 +132,8 @@ struct pack<dual_number<S>, N> {
       const auto a = vector(low.value), b = vector(high.value);
       return [&]<int... l>(std::integer_sequence<int, l...>) {
         using packet = typename part::packet;
-        return pack(part(packet(__builtin_shufflevector(a, b, (2 * l)...))), part(packet(__builtin_shufflevector(a, b, (2 * l + 1)...))));
+        return pack(part(packet(__builtin_shufflevector(a, b, (2 * l)...))),
+                    part(packet(__builtin_shufflevector(a, b, (2 * l + 1)...))));
       }(std::make_integer_sequence<int, N>{});
     }
   }
