@@ -13,7 +13,7 @@ namespace {
 
 struct settings {
   std::string out = "encoder_decoder";
-  Index width = 48, depth = 1, heads = 4, symbols = 16, longest = 12, batch = 64, steps = 1000, tests = 200, seed = 1;
+  Index width = 48, depth = 1, heads = 4, symbols = 16, longest = 12, batch = 64, steps = 3000, tests = 200, seed = 1;
   double rate = 3e-3;
   int threads = 0;
   bool quick = false;

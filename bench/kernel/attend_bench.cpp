@@ -72,6 +72,15 @@ struct learned_numbers {
   fw::by_distance<float> by_distance() const { return {table, -2047}; }
 };
 
+/// What 8 heads of 2048 queries have by distance, up to 16 on either side, and its gradients.
+struct relative_numbers {
+  static constexpr Index longest = 16;
+  fw::matrix<float> scores{2048, 8 * fw::relative_rows<float>::width(longest), 0.1f}, sums = scores, dweights = scores,
+                                                                                dscores = scores;
+
+  fw::relative_rows<float> rows() { return {longest, scores, sums, dweights, dscores}; }
+};
+
 /// Attention as one writes it with Eigen: all scores at once.
 template <class Mask>
 auto eigen_forward(Index n, Index d) {
@@ -150,6 +159,12 @@ void bench::rows() {
 
   constexpr Index n = 1024;
   const auto flops = [](Index heads, Index d) { return 2.0 * static_cast<double>(heads * n * n * d); };
+  for (const auto& [key_width, head_width] : {std::pair<Index, Index>{32, 32}, {128, 128}, {128, 64}})
+    bench::row("attend/forward/causal/n:4096/" +
+                   (key_width == head_width ? "d:" + std::to_string(key_width)
+                                            : "d:" + std::to_string(key_width) + "and" + std::to_string(head_width)),
+               {.flops = 16 * (flops(1, key_width) + flops(1, head_width)) / 2},
+               [shape = fw::head_shape{1, 1, key_width, head_width}] { return forward(4096, shape, policies<fw::causal>()); });
   for (const Index d : {32, 80, 128}) {
     const std::string tail = "causal/n:1024/d:" + std::to_string(d);
     bench::row("attend/forward/" + tail, {.flops = flops(1, d)}, [=] {
@@ -198,13 +213,17 @@ void bench::rows() {
   const auto sloped = policies(fw::causal{}, fw::with_bias(fw::plain{}, fw::by_distance<float>{slopes, -2047}));
   const auto capped = policies<fw::causal, fw::softcap>();
   // Each beside the rows of independent:8.
-  const auto three_rows = [=](const std::string& name, const auto& chosen, fw::score_gradients<float> learned = {}) {
+  const auto three_rows_of = [=](fw::head_shape shape, const std::string& name, const auto& chosen,
+                                 fw::score_gradients<float> learned = {}) {
     const std::string tail = "/causal/" + name + "/n:2048/d:64";
-    bench::row("attend/forward" + tail, {.flops = 4 * flops(8, 64)}, [=] { return forward(2048, eight, chosen); });
-    bench::row("attend/backward" + tail, {.flops = 10 * flops(8, 64)}, [=] { return backward(2048, eight, chosen, learned); });
+    bench::row("attend/forward" + tail, {.flops = 4 * flops(8, 64)}, [=] { return forward(2048, shape, chosen); });
+    bench::row("attend/backward" + tail, {.flops = 10 * flops(8, 64)}, [=] { return backward(2048, shape, chosen, learned); });
     bench::row("attend/forward_backward" + tail, {.flops = 14 * flops(8, 64)}, [=] {
-      return [there = forward(2048, eight, chosen), back = backward(2048, eight, chosen, learned)]() mutable { there(), back(); };
+      return [there = forward(2048, shape, chosen), back = backward(2048, shape, chosen, learned)]() mutable { there(), back(); };
     });
+  };
+  const auto three_rows = [=](const std::string& name, const auto& chosen, fw::score_gradients<float> of = {}) {
+    three_rows_of(eight, name, chosen, of);
   };
   three_rows("alibi:8", sloped);
   three_rows("softcap:8", capped);
@@ -222,6 +241,16 @@ void bench::rows() {
   three_rows("l2_normalized:8", weighed(fw::l2_normalized{}));
   three_rows("relu_squared:8", weighed(fw::relu_squared{}));
   three_rows("sigmoid_weights:8", weighed(fw::sigmoid_weights{}));
+
+  three_rows("per_head:8", policies(fw::per_head{fw::causal{}, fw::causal{}}));
+  // Both ways of turning lie side by side, the window's edge is passed by one block in four; the copies are not in these rows.
+  three_rows_of({8, 8, 128, 64}, "re_rope:8",
+                fw::attend_policies{fw::causal{}, fw::inv_sqrt{}, fw::plain{}, fw::softmax{}, fw::independent{},
+                                    fw::columns_by_distance<2>{512, 64}});
+  // Beside these, 0.5 GFLOP forward and as much again backward go into the products around the kernel.
+  static relative_numbers relative;
+  three_rows("shaw:8", fw::attend_policies{fw::causal{}, fw::inv_sqrt{}, fw::plain{}, fw::softmax{}, fw::independent{},
+                                           relative.rows()});
 
   // Counted: q kᵀ alone. Beside attend/forward/causal/independent:8.
   const auto observe_row = [=](const std::string& names, auto... observer) {

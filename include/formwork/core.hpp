@@ -9,6 +9,7 @@
 //   math        exp, log, tanh, sigmoid, erf, ... over packs, with stated errors
 //   complex     re + i im of packs
 //   dual        a value and its slopes: derivatives of formulas that are written once
+//   dual_pack   packs of numbers with a slope: derivatives of kernels that are written once
 //   reduce      sums in a fixed shape, whatever the address or the number of threads
 //   random      Philox counters: draws that can be repeated; rng, dropout_mask
 //   legendre    Legendre polynomials, Gauss quadrature
@@ -22,6 +23,7 @@
 #include <formwork/core/abi.hpp>
 #include <formwork/core/complex.hpp>
 #include <formwork/core/dual.hpp>
+#include <formwork/core/dual_pack.hpp>
 #include <formwork/core/error.hpp>
 #include <formwork/core/legendre.hpp>
 #include <formwork/core/math.hpp>

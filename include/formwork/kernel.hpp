@@ -7,6 +7,7 @@
 ///                    register tiles (tile) on packed panels (panel)
 ///   symmetric_product  of what is known to be symmetric, at half the cost
 ///   attend           softmax attention and its backward over a cache of keys and values, never n × n; heads alone or mixed
+///   attend_tangent   its derivative in a direction, and that of its gradients: products with the Hessian
 ///   linear_attend    linear attention by chunks, its state and its backward, O(n)
 ///   cross_entropy    output projection, loss and both gradients in chunks, never tokens × vocab
 ///   scan             a diagonal state space in chunks and its backward (scan_tables: what a chunk does), by products in every
@@ -20,6 +21,7 @@
 ///   update           AdamW, SGD and momentum in one pass; the squared norm of a gradient
 ///   orthogonalize    singular values brought to 1 by Newton–Schulz iterations
 #include <formwork/kernel/attend.hpp>
+#include <formwork/kernel/attend_tangent.hpp>
 #include <formwork/kernel/block_product.hpp>
 #include <formwork/kernel/cache.hpp>
 #include <formwork/kernel/cross_entropy.hpp>

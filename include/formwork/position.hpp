@@ -10,6 +10,7 @@
 ///   alibi         scores fall with the distance; given to attention
 ///   kerple        scores fall with the distance as each head learns; given to attention
 ///   t5            a learned number for each bucket of distances is added to scores; given to attention
+///   shaw          a learned vector for each distance is added to keys and to values; given to attention
 ///   sinusoidal    sines and cosines are added to the tokens' vectors; given to the model
 ///   learned       rows of a learned table are added; given to the model
 #include <formwork/position/alibi.hpp>
@@ -18,6 +19,7 @@
 #include <formwork/position/leaky_re_rope.hpp>
 #include <formwork/position/learned.hpp>
 #include <formwork/position/rope.hpp>
+#include <formwork/position/shaw.hpp>
 #include <formwork/position/sinusoidal.hpp>
 #include <formwork/position/t5.hpp>
 #include <formwork/position/xpos.hpp>

@@ -74,16 +74,21 @@ struct attention : scored_attention<S, causal, Policy...> {
     if (x.tape().records()) scaled.remember(q(qkv, shape), k(qkv, shape));
     auto turned = turning::of(turn, q(qkv, shape), k(qkv, shape), shape, batch);
     recorded from(*this, values);
+    relative_heads<position_type, S> relative(position, queries(turned, qkv), shape, values);
+    relative.enter(from.policies.columns);
     attend_forward<S>(y.write(), kept, queries(turned, qkv), keys(turned, qkv), v(qkv, shape), batch, batch, turning::shape(shape),
                       from.policies);
     observe(x.tape(), kept, from.policies, queries(turned, qkv), keys(turned, qkv), batch, batch);
+    relative.add_values(y.write(), values);
     auto backward = [x, y, qkv = std::move(qkv), turned = std::move(turned), kept = std::move(kept), turn,
-                     scaled = std::move(scaled), from = std::move(from)](matrix<S>& dy) {
+                     scaled = std::move(scaled), from = std::move(from),
+                     relative = std::move(relative)](matrix<S>& dy) mutable {
       const head_shape& h = from.shape;
       matrix<S> d(qkv.rows(), qkv.cols());
       turning dturned = turning::room(qkv.rows(), h);
       from.attend(turning::at(q(d, h), dturned.queries), turning::at(k(d, h), dturned.keys), v(d, h), dy, y, kept,
-                  turning::at(q(qkv, h), turned.queries), turning::at(k(qkv, h), turned.keys), v(qkv, h), x.batch(), x.batch());
+                  turning::at(q(qkv, h), turned.queries), turning::at(k(qkv, h), turned.keys), v(qkv, h), x.batch(), x.batch(),
+                  relative);
       dturned.turn_back(turn, q(d, h), k(d, h), h, x.batch());
       scaled.backward(q(d, h), k(d, h), h, from.values.factors);
       from.backward(x, d);
@@ -113,10 +118,13 @@ struct attention : scored_attention<S, causal, Policy...> {
     if constexpr (rotates<position_type, S>) seen.unturned.append(k(qkv, shape), batch);
     const auto turned = turning::of(seen.turn, q(qkv, shape), k(qkv, shape), shape, batch);
     seen.cache.append(keys(turned, qkv), v(qkv, shape), batch);
-    const auto used = chosen(seen.values);
+    auto used = chosen(seen.values);
+    relative_heads<position_type, S> relative(position, queries(turned, qkv), shape, seen.values);
+    relative.enter(used.columns);
     matrix<S> kept = watched(x.tape()) ? matrix<S>(x.rows(), shape.heads) : matrix<S>();
     attend_forward<S>(y.write(), kept, queries(turned, qkv), seen.cache, batch, turning::shape(shape), used);
     observe(x.tape(), kept, used, queries(turned, qkv), seen.cache, batch);
+    relative.add_values(y.write(), seen.values);
     return output(y);
   }
 

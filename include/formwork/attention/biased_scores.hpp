@@ -29,7 +29,7 @@ struct biased_scores {
 };
 
 /// A score formula with a bias by distance added.
-template <real S, class Score>
+template <number S, class Score>
 struct distance_biased_scores {
   using plugs_into = slot::score;
   static constexpr int learned = numbers_learned<Score>;
@@ -58,7 +58,7 @@ struct distance_biased_scores {
 };
 
 /// Weights that are multiplied by a factor of their distance.
-template <real S, weights_policy Base>
+template <number S, weights_policy Base>
 struct distance_weighed : Base {
   by_distance<S> factors;
 };
@@ -71,7 +71,7 @@ auto with_bias(const Score& score, const Position& position) {
   else
     return score;
 }
-template <real S, score_policy Score>
+template <number S, score_policy Score>
 auto with_bias(const Score& score, by_distance<S> biases) {
   return distance_biased_scores<S, Score>{score, biases};
 }

@@ -74,7 +74,9 @@ struct cross_attention : scored_attention<S, full, Policy...> {
       const head_shape of_memory = without_queries(from.shape);
       matrix<S> dq(q.rows(), q.cols()), dkv(kv.rows(), kv.cols());
       const view<S> dk = k(dkv, of_memory);
-      from.attend(dq, dk, v(dkv, of_memory), dy, y, kept, q, k(kv, of_memory), v(kv, of_memory), x.batch(), memory.batch());
+      relative_heads<no_position, S> nothing_by_distance(no_position(), q, from.shape, from.values);
+      from.attend(dq, dk, v(dkv, of_memory), dy, y, kept, q, k(kv, of_memory), v(kv, of_memory), x.batch(), memory.batch(),
+                  nothing_by_distance);
       scaled.backward(dq, dk, from.shape, from.values.factors);
       from.backward(x, memory, dq, dkv);
     };

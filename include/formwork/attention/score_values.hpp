@@ -19,6 +19,7 @@ template <real S>
 struct score_values {
   var<S> factors = {};  ///< of the scale, (1 × query heads)
   var<S> numbers = {}, biases = {}, weight_factors = {};
+  var<S> key_vectors = {}, value_vectors = {};  ///< by distance, see relative_rows
   Index first = 0;  ///< the distance of the tables' first column
 
   /// For queries and keys of these distances.
@@ -30,27 +31,34 @@ struct score_values {
     if constexpr (learns_numbers<Score, S>) r.numbers = score.numbers(t, h.heads);
     if constexpr (biases_distances<Position, S>) r.biases = position.distance_biases(t, h.heads, distances);
     if constexpr (learns_weights<Weights, S>) r.weight_factors = weights.distance_factors(t, h.output_heads, distances);
+    if constexpr (relates_vectors<Position, S>) {
+      const index_range met = relative_rows<S>::met(position.longest);
+      r.key_vectors = position.key_vectors(t, met), r.value_vectors = position.value_vectors(t, met);
+    }
     return r;
   }
 
   /// Room for the gradients that a backward writes.
   struct gradients {
-    matrix<S> numbers, biases, factors;
+    matrix<S> numbers, biases, factors, key_vectors, value_vectors;
     operator score_gradients<S>() { return {numbers, biases, factors}; }
   };
   gradients wanted() const {
     const auto room = [](const var<S>& x) { return x && x.tracked() ? matrix<S>(x.rows(), x.cols()) : matrix<S>(); };
-    return {room(numbers), room(biases), room(weight_factors)};
+    return {room(numbers), room(biases), room(weight_factors), room(key_vectors), room(value_vectors)};
   }
   void add(gradients&& d) const {
     if (numbers) gradient_of(numbers).add(std::move(d.numbers));
     if (biases) gradient_of(biases).add(std::move(d.biases));
     if (weight_factors) gradient_of(weight_factors).add(std::move(d.factors));
+    if (key_vectors) gradient_of(key_vectors).add(std::move(d.key_vectors));
+    if (value_vectors) gradient_of(value_vectors).add(std::move(d.value_vectors));
   }
 
   friend bool is_tracked(const score_values& v) {
     const auto learns = [](const var<S>& x) { return x && x.tracked(); };
-    return learns(v.factors) || learns(v.numbers) || learns(v.biases) || learns(v.weight_factors);
+    return learns(v.factors) || learns(v.numbers) || learns(v.biases) || learns(v.weight_factors) || learns(v.key_vectors) ||
+           learns(v.value_vectors);
   }
 };
 
@@ -66,7 +74,7 @@ view<const S> value_of(const matrix<S>& x) {
 /// The same without a tape, for a state.
 template <real S>
 struct kept_score_values {
-  matrix<S> factors = {}, numbers = {}, biases = {}, weight_factors = {};
+  matrix<S> factors = {}, numbers = {}, biases = {}, weight_factors = {}, key_vectors = {}, value_vectors = {};
   Index first = 0;
 
   kept_score_values() = default;
@@ -75,6 +83,7 @@ struct kept_score_values {
       if (from) to = matrix<S>(from.value());
     };
     keep(factors, v.factors), keep(numbers, v.numbers), keep(biases, v.biases), keep(weight_factors, v.weight_factors);
+    keep(key_vectors, v.key_vectors), keep(value_vectors, v.value_vectors);
   }
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 #include <formwork/attention/projections.hpp>
+#include <formwork/attention/relative_heads.hpp>
 #include <formwork/attention/score_values.hpp>
 #include <formwork/attention/turned_heads.hpp>
 #include <formwork/contract/heads.hpp>
@@ -140,11 +141,14 @@ struct scored_attention : projections<S> {
 
     /// The gradients of q, k and v as the kernel was given them; adds those of what scores, weights and heads learn.
     void attend(view<S> dq, view<S> dk, view<S> dv, const matrix<S>& dy, const var<S>& y, const matrix<S>& kept,
-                view<const S> q, view<const S> k, view<const S> v, const sequences& batch, const sequences& key_batch) const {
+                view<const S> q, view<const S> k, view<const S> v, const sequences& batch, const sequences& key_batch,
+                relative_heads<position_type, S>& relative) const {
       const head_shape& h = this->shape;
       auto learned = values.wanted();
+      auto used = policies;
+      relative.enter_backward(used.columns, dy, values);
       const auto run = [&](const auto&... heads_gradient) {
-        attend_backward<S>(dq, dk, dv, heads_gradient..., dy, y.value(), kept, q, k, v, batch, key_batch, turning::shape(h), policies,
+        attend_backward<S>(dq, dk, dv, heads_gradient..., dy, y.value(), kept, q, k, v, batch, key_batch, turning::shape(h), used,
                            start::fresh, start::fresh, start::fresh, learned);
       };
       if constexpr (separate_heads<heads_type>) {
@@ -155,6 +159,7 @@ struct scored_attention : projections<S> {
         std::get<0>(mixing).add(std::move(dscores));
         std::get<1>(mixing).add(std::move(dweights));
       }
+      relative.add_gradients(dq, q, dy, learned, values);
       values.add(std::move(learned));
     }
   };

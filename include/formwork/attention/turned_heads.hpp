@@ -3,6 +3,7 @@
 #include <formwork/attention/turning.hpp>
 #include <formwork/contract/heads.hpp>
 #include <formwork/contract/mask.hpp>
+#include <formwork/kernel/relative_rows.hpp>
 
 #include <algorithm>
 #include <utility>
@@ -26,6 +27,8 @@ struct turned_heads {
   static auto columns([[maybe_unused]] const Position& position, [[maybe_unused]] const head_shape& h) {
     if constexpr (in_parts)
       return position.template columns<parts>(h.key_width);
+    else if constexpr (relates_vectors<Position, S>)
+      return relative_rows<S>{.longest = position.longest};
     else
       return all_columns{};
   }

@@ -48,7 +48,7 @@ concept separate_heads = H::tile == head_tile::one && requires(const H& h, Index
 
 /// Heads that meet, as the kernel needs them: query head a's scores enter head h's times scores(a, h), before the formula and
 /// the mask; head h's weights enter output head o's times weights(h, o).
-template <real S>
+template <number S>
 struct head_mixing {
   using plugs_into = slot::heads;
   static constexpr head_tile tile = head_tile::all;
@@ -58,14 +58,14 @@ struct head_mixing {
 };
 
 /// Their gradients, written by the kernel's backward.
-template <real S>
+template <number S>
 struct head_mixing_gradient {
   view<S> scores, weights;
 };
 
 template <class H>
 inline constexpr bool mixes_heads = false;
-template <real S>
+template <number S>
 inline constexpr bool mixes_heads<head_mixing<S>> = true;
 
 /// What the kernel takes in the place of heads.

@@ -141,6 +141,23 @@ concept biases_distances = requires(const P& p, tape<S>& t, index_range distance
 template <class P>
 concept distance_position = biases_distances<P, float> || biases_distances<P, double>;
 
+/// Adds to every key and to every value a vector of its distance from the query:
+///
+///   p.longest                                     distances beyond it count as it, on either side
+///   p.key_vectors(tape, distances)                var (distances.size() × key_width), an op on the tape; row r is for the
+///   p.value_vectors(tape, distances)              distance distances.first + r; values' are as wide as a head
+///
+/// Laws      gradcheck; probe: equal tokens get different outputs (tests/position/shaw_test.cpp).
+template <class P, class S>
+concept relates_vectors = requires(const P& p, tape<S>& t, index_range distances) {
+  { p.longest } -> std::convertible_to<Index>;
+  { p.key_vectors(t, distances) } -> std::same_as<var<S>>;
+  { p.value_vectors(t, distances) } -> std::same_as<var<S>>;
+};
+
+template <class P>
+concept relative_position = relates_vectors<P, float> || relates_vectors<P, double>;
+
 /// Tokens have no place: the default of attention and of models.
 struct no_position {
   using plugs_into = slot::position;
@@ -155,11 +172,12 @@ struct no_position {
 ///   distance_biases   a number for its distance is added to each score, after its formula: `distance_position`, given to
 ///               attention; numbers may be learned
 ///   bias        the same by a formula of all a site has: `biased_position`, given to attention
+///   key_vectors, value_vectors   vectors of their distance are added to keys and values: `relative_position`, given to attention
 ///   embed       a vector is added to each token's: `absolute_position`, given to the model
 template <class P>
 concept position_policy = policy<P> && std::same_as<typename P::plugs_into, slot::position> &&
-                          (rotary_position<P> || biased_position<P> || distance_position<P> || absolute_position<P> ||
-                           std::same_as<P, no_position>);
+                          (rotary_position<P> || biased_position<P> || distance_position<P> || relative_position<P> ||
+                           absolute_position<P> || std::same_as<P, no_position>);
 static_assert(position_policy<no_position>);
 
 }  // namespace formwork

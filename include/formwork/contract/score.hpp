@@ -65,7 +65,7 @@ concept learns_numbers = policy<P> && std::same_as<typename P::plugs_into, slot:
                          } && (numbers_learned<P> > 0);
 
 /// A number for every head and every distance key - query of a range, as kernels read it.
-template <real S>
+template <number S>
 struct by_distance {
   view<const S> numbers;  ///< (heads × distances)
   Index first = 0;        ///< the distance of the first column
@@ -77,7 +77,7 @@ struct by_distance {
 
 /// Numbers that are constants to a formula, one a lane.
 template <class T>
-FORMWORK_INLINE T constant_lanes(const typename T::scalar* numbers) {
+FORMWORK_INLINE T constant_lanes(const auto* numbers) {
   if constexpr (slope_count<T> > 0)
     return T(constant_lanes<decltype(T::value)>(numbers));
   else

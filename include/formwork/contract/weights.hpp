@@ -12,14 +12,14 @@
 namespace formwork::inline FORMWORK_ABI {
 
 /// What a row's weights come to once all its keys are seen.
-template <real S>
+template <number S>
 struct finished_row {
   S factor;  ///< on the accumulated values
   S kept;    ///< the one number stored for the backward pass: softmax keeps the log-sum-exp
 };
 
 /// What the backward pass knows of a row.
-template <real S>
+template <number S>
 struct saved_row {
   S kept;
   S sum;  ///< Σ weight · gradient over the row's keys
@@ -31,6 +31,8 @@ template <class W>
 inline constexpr bool weights_sum_to_one = requires { requires W::sums_to_one; };
 
 /// How scores become weights, a block of keys at a time.
+///
+/// Written for every `number` S, so that tangents go through it (kernel/attend_tangent.hpp); real numbers are enough for the rest.
 ///
 ///   score_unit                   scores are handed over times this: log₂e lets softmax use powers of two
 ///   row<S>, begin<S>(visible)    what a row carries from block to block; `visible` keys in all

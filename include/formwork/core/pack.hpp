@@ -24,8 +24,25 @@ using Index = Eigen::Index;
 template <class S>
 concept real = std::same_as<S, float> || std::same_as<S, double>;
 
-/// Lanes of the widest register of this instruction set: 16 floats with AVX-512, 8 with AVX2, 4 with SSE and NEON.
-template <real S>
+/// Whether S is a number with a slope (core/dual_pack.hpp).
+template <class S>
+inline constexpr bool has_slope = false;
+
+/// What kernels that can be differentiated as they stand are written for: real numbers, with a slope or without.
+template <class S>
+concept number = real<S> || has_slope<S>;
+
+/// The real numbers that a number is made of.
+template <number S>
+struct real_in {
+  using type = S;
+};
+template <number S>
+using real_of = typename real_in<S>::type;
+
+/// Lanes of the widest register of this instruction set: 16 floats with AVX-512, 8 with AVX2, 4 with SSE and NEON. A number with
+/// a slope has as many, in two registers.
+template <number S>
 inline constexpr int lanes = Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size;
 
 /// Vector registers the compiler may fill: tiles are chosen from it.
@@ -57,7 +74,7 @@ struct vector_of<T, 1> {
 ///           of products that should be one chain is written fma, which fuses where the machine can and is mul + add
 ///           where it cannot. pack<S, 1> gives the bits of one lane of pack<S>.
 /// Differs   from Eigen's packets: sqrt is exact (Eigen 3.4 approximates), comparisons give a mask for select.
-template <real S, int N = lanes<S>>
+template <number S, int N = lanes<S>>
 struct pack {
   using scalar = S;
   using packet = typename packet_with<S, N>::type;
@@ -306,6 +323,34 @@ FORMWORK_INLINE bool all(Bits mask) {
   return !any(Bits(~mask));
 }
 
+/// What has no slope is its own value.
+template <real S, int N>
+FORMWORK_INLINE pack<S, N> value_of(pack<S, N> x) {
+  return x;
+}
+
+/// Whether x is zero; its slope too, where it has one.
+template <real S>
+constexpr bool vanishes(S x) {
+  return x == S(0);
+}
+
+/// What long sums of S are taken in: double, with a slope where S has one.
+template <number S>
+struct wide_in {
+  using type = double;
+};
+template <number S>
+using wide_of = typename wide_in<S>::type;
+template <real S>
+constexpr double widened(S x) {
+  return static_cast<double>(x);
+}
+template <real S>
+constexpr S rounded(double x) {
+  return static_cast<S>(x);
+}
+
 /// The lanes of x in double: the lower half of them and the upper half; and back, rounded.
 template <int N>
   requires(N > 1)
@@ -341,7 +386,7 @@ FORMWORK_INLINE pack<float, 2 * N> narrow(pack<double, N> low, pack<double, N> h
 }
 
 /// `count` rounded up to whole packs.
-template <real S>
+template <number S>
 constexpr Index padded(Index count) {
   return (count + lanes<S> - 1) / lanes<S> * lanes<S>;
 }

@@ -87,12 +87,12 @@ S largest(const S* x, Index n) {
 }
 
 /// Whether no x_i is infinite or NaN.
-template <real S>
+template <number S>
 bool all_finite(const S* x, Index n) {
   using P = pack<S>;
   P zero(0);  // 0 x is 0 for finite x and NaN otherwise
   for (Index i = 0; i < n; i += P::size) zero = zero + P(0) * P::load(x + i, n - i);
-  return sum(zero) == 0;
+  return vanishes(sum(zero));
 }
 
 /// out_j = Σ_i term(i, j), or added to out_j, for the gradients of biases and gains. term(i, j, count) gives the

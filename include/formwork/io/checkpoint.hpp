@@ -43,9 +43,10 @@ inline std::string compiler_text() {
   return text(__VERSION__, ", Eigen ", EIGEN_WORLD_VERSION, ".", EIGEN_MAJOR_VERSION, ".", EIGEN_MINOR_VERSION);
 }
 
-/// A model that maps tokens, or a source and a target, to scores or hidden rows, and can therefore test itself after loading.
+/// A model that maps a source and a target to scores; its self-test gives it one text as both.
 template <class M>
 concept answers_source = requires(const M& m, tape<typename M::scalar>& t, const tokens& x) { m(t, x, x).value(); };
+/// A model that maps tokens, or two texts, to scores or hidden rows, and can therefore test itself after loading.
 template <class M>
 concept answers_tokens = has_sizes<M> && (answers_source<M> || requires(const M& m, tape<typename M::scalar>& t, const tokens& x) {
   m(t, x).value();

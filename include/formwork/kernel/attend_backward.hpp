@@ -17,7 +17,7 @@ static_assert(backward_queries % query_block == 0);
 
 /// The scratch of one thread: what every key block needs of some of a head's queries, packed once, and the gradients being
 /// summed; then a block of keys with the weights and the scores' gradients of a block of queries.
-template <real S>
+template <number S>
 struct attend_backward_room {
   Index used = 0;
   S *q_strips, *dout_strips, *q_rows, *dout_rows, *sums, *dq, *dk, *dv;
@@ -43,11 +43,12 @@ struct attend_backward_room {
 /// The backward of some queries of one head against some keys: blocks of keys outside, blocks of queries inside. Scores and
 /// weights are computed again; five products a tile, each element of each one chain:
 ///   S = q kᵀ,  dW = dO vᵀ,  dV += Wᵀ dO,  dq += dS k,  dK += dSᵀ q.
-template <real S, class Policies>
+template <number S, class Policies>
 struct attend_backward_queries {
   static constexpr Index stride = backward_key_block;
   static constexpr Index strips = query_block / strip_rows;
   static constexpr bool formula = !leaves_scores<std::remove_cvref_t<decltype(Policies::score)>>;
+  static constexpr bool relative = is_relative<std::remove_cvref_t<decltype(Policies::columns)>>;
   using learning = score_sums<S, Policies>;
   using row_learned = learned_row<S, stride, learning>;
 
@@ -55,6 +56,7 @@ struct attend_backward_queries {
   head_shape shape;
   Index head;
   query_site first;            ///< of the queries
+  Index row_of_first;  ///< in the batch
   view<const S> q, out, dout;  ///< this head's columns of the queries' rows
   view<const S> k, v;          ///< and of all its keys' rows
   index_range keys;            ///< those to meet
@@ -85,6 +87,11 @@ struct attend_backward_queries {
 
  private:
   query_site site(Index i) const { return first.after(i); }
+  /// This head's numbers by distance of query i.
+  template <class T>
+  T* of_row(view<T> numbers, Index i) const {
+    return numbers.row(row_of_first + i) + head * policies.columns.width();
+  }
   auto strip_at(Index q0, Index rows, index_range block) const {
     return strip_view<std::remove_cvref_t<decltype(policies.mask)>>{policies.mask, site(q0), rows, block};
   }
@@ -170,14 +177,22 @@ struct attend_backward_queries {
     row_learned learned;
     for (Index i = 0; i < seen.queries; ++i) {
       S *w = room.weights + (r0 + i) * stride, *ds = room.dscores + (r0 + i) * stride;
+      [[maybe_unused]] const Index query = q0 + r0 + i, distance = seen.block.first - (seen.first.position + i);
+      if constexpr (relative) {
+        add_relative<S>(w, in_use, policies.columns, of_row(policies.columns.scores, query), distance, folded[query]);
+        add_relative<S>(ds, in_use, policies.columns, of_row(policies.columns.weight_gradients, query), distance, S(1));
+      }
       for (Index j = in_use.first; j < in_use.last; j += lanes<S>)
         weigh(score_formula, w + j, ds + j, q0 + r0 + i, seen.block.first + j, learned, j);
       if constexpr (learning::any) {
         if (cover != coverage::all || in_use.last > hull.last)
           each_gap(seen.spans(i), in_use, [&](index_range gap) { learned.clear(gap); });
-        learned.add_to(sums, in_use, seen.block.first - (seen.first.position + i));
-        if constexpr (learning::factors)
-          learned.add_factors_to(sums, in_use, seen.block.first - (seen.first.position + i));
+        learned.add_to(sums, in_use, distance);
+        if constexpr (learning::factors) learned.add_factors_to(sums, in_use, distance);
+      }
+      if constexpr (relative) {
+        each_gap(seen.spans(i), in_use, [=](index_range gap) { std::fill(ds + gap.first, ds + gap.last, S(0)); });
+        sum_relative<S>(of_row(policies.columns.score_gradients, query), in_use, policies.columns, ds, distance);
       }
       if (block_cover == coverage::some)
         each_gap(seen.spans(i), {0, stride}, [=](index_range gap) {
@@ -221,7 +236,7 @@ struct attend_backward_queries {
     };
     look(room.q_rows + q0 * q_stride(), rows * q_stride());
     look(room.dout_rows + q0 * v_stride(), rows * v_stride());
-    return sum(probe) == S(0);
+    return vanishes(sum(probe));
   }
 
   /// What the strips of a block of queries see of a block of keys.
@@ -258,7 +273,7 @@ struct attend_backward_queries {
 };
 
 /// to (rows × cols) = or += factor[i] from, whose rows are `stride` apart; + 0 gives a sum of nothing but -0 one sign.
-template <real S>
+template <number S>
 void deliver_gradient(view<S> to, start how, const S* from, Index stride, const S* factor) {
   for (Index i = 0; i < to.rows(); ++i)
     for (Index j = 0; j < to.cols(); j += lanes<S>) {
@@ -278,7 +293,7 @@ void deliver_gradient(view<S> to, start how, const S* from, Index stride, const 
 /// Cost      2.5 times the forward's operations; per thread dq of the heads on one key head, of the longest sequence, and 3 MB.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Dao et al., 2205.14135; Σ weight · dweight = Σ dout · out.
-template <real S, class Policies>
+template <number S, class Policies>
   requires separate_heads<decltype(Policies::heads)>
 void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, const_view<S> out, const_view<S> kept,
                      const_view<S> q, const_view<S> k, const_view<S> v, const sequences& batch,
@@ -316,6 +331,14 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, con
         if (policies.heads.key_head(head, shape) == key_head) f(head, sums), sums += dq_size;
     };
     each_head([&](Index, S* sums) { std::fill_n(sums, dq_size, S(0)); });
+    const auto each_relative = [&](Index head, auto f) {  // f(columns, a row's gradients of scores by distance, row)
+      if constexpr (is_relative<std::remove_cvref_t<decltype(policies.columns)>>)
+        for (Index i = row; i < row + rows; ++i)
+          f(policies.columns, policies.columns.score_gradients.row(i) + head * policies.columns.width(), i);
+    };
+    each_head([&](Index head, S*) {
+      each_relative(head, [](const auto& columns, S* by_distance, Index) { std::fill_n(by_distance, columns.width(), S(0)); });
+    });
     for (Index k0 = 0; k0 < keys; k0 += backward_keys) {
       const index_range some{k0, std::min(k0 + backward_keys, keys)};
       std::fill_n(room.dk, some.size() * key_stride, S(0));
@@ -329,6 +352,7 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, con
                                                .shape = shape,
                                                .head = head,
                                                .first = {batch.start(s) + q0, keys, s, head, shape.heads},
+                                               .row_of_first = from,
                                                .q = queries_of(q, shape.key_width),
                                                .out = queries_of(out, shape.head_width),
                                                .dout = queries_of(dout, shape.head_width),
@@ -351,6 +375,9 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, const_view<S> dout, con
       deliver(dv, shape.head_width, dv_start, room.dv, value_stride);
     }
     each_head([&](Index head, const S* sums) {
+      each_relative(head, [&](const auto& columns, S* by_distance, Index i) {
+        scale_relative<S>(by_distance, columns, factors.plain_of(head)[i]);
+      });
       deliver_gradient<S>(dq.rows(row, rows).cols(head * shape.key_width, shape.key_width), dq_start, sums, key_stride,
                           factors.plain_of(head) + row);
     });

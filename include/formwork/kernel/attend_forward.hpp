@@ -7,7 +7,7 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// The forward of some queries of one head, to which blocks of keys come in order: begin, take each, finish. Its scratch: the
 /// strips of queries, the sums of weighted values.
-template <real S, int Rows, class Policies>
+template <number S, int Rows, class Policies>
 struct attend_forward_queries {
   using row = typename std::remove_cvref_t<decltype(Policies::weights)>::template row<S>;
 
@@ -15,6 +15,7 @@ struct attend_forward_queries {
   head_shape shape;
   Index head;
   query_site first;  ///< of the queries
+  Index row_of_first;  ///< in the batch
   view<const S> q;   ///< (queries × key_width)
   const S* factor;   ///< of each query
   S* strip;          ///< [strip][d][Rows]
@@ -26,6 +27,8 @@ struct attend_forward_queries {
       pack_queries<S, Rows>(strip + t * Rows * shape.key_width, q.rows(t * Rows, rows_of(t)), factor + t * Rows);
     for (Index i = 0; i < used() * Rows; ++i) state[i] = policies.weights.template begin<S>(policies.mask.count(site(i)));
     std::fill_n(sum, used() * Rows * stride(), S(0));
+    if constexpr (relative)
+      for (Index i = 0; i < q.rows(); ++i) std::fill_n(of_row(policies.columns.weight_sums, i), policies.columns.width(), S(0));
   }
 
   /// Whether any query sees any of these keys.
@@ -47,10 +50,19 @@ struct attend_forward_queries {
       for (Index j = 0; j < out.cols(); j += lanes<S>)  // + 0: a sum of nothing but -0 has one sign
         (pack<S>(done.factor) * pack<S>::load(from + j) + pack<S>(0)).store(out.row(i) + j, out.cols() - j);
       if (kept) kept[i * kept_stride] = done.kept;
+      if constexpr (relative) scale_relative<S>(of_row(policies.columns.weight_sums, i), policies.columns, done.factor);
     }
   }
 
  private:
+  static constexpr bool relative = is_relative<std::remove_cvref_t<decltype(Policies::columns)>>;
+
+  /// This head's numbers by distance of query i.
+  template <class T>
+  T* of_row(view<T> numbers, Index i) const {
+    return numbers.row(row_of_first + i) + head * policies.columns.width();
+  }
+
   Index stride() const { return padded<S>(shape.head_width); }
   Index used() const { return (q.rows() + Rows - 1) / Rows; }
   Index rows_of(Index t) const { return std::min<Index>(Rows, q.rows() - t * Rows); }
@@ -67,6 +79,11 @@ struct attend_forward_queries {
 
     score_seen<S, Rows, key_block>(policies.columns, scores, seen, hull, strip + t * Rows * shape.key_width, keys.panels,
                                    shape.key_width);
+    [[maybe_unused]] const auto distance = [&](Index i) { return seen.block.first - (seen.first.position + i); };
+    if constexpr (relative)
+      for (Index i = 0; i < seen.queries; ++i)
+        add_relative<S>(scores + i * key_block, lanes_in_use, policies.columns, of_row(policies.columns.scores, t * Rows + i),
+                        distance(i), factor[t * Rows + i]);
     if constexpr (!leaves_scores<std::remove_cvref_t<decltype(policies.score)>>)
       for (Index i = 0; i < seen.queries; ++i)
         apply_formula<S>(policies, scores + i * key_block, lanes_in_use, seen.block.first, seen.first.position + i,
@@ -74,14 +91,20 @@ struct attend_forward_queries {
     if (cover == coverage::some || lanes_in_use.last > hull.last)
       for (Index i = 0; i < seen.queries; ++i)
         each_gap(seen.spans(i), lanes_in_use, [row = scores + i * key_block](index_range gap) {
-          std::fill(row + gap.first, row + gap.last, -std::numeric_limits<S>::infinity());
+          std::fill(row + gap.first, row + gap.last, -std::numeric_limits<real_of<S>>::infinity());
         });
     for (Index i = 0; i < Rows; ++i)
       rescale[i] = policies.weights.step(state[t * Rows + i], scores + i * key_block + hull.first, lanes_in_use.size() / lanes<S>);
     if constexpr (has_factors<std::remove_cvref_t<decltype(policies.weights)>>)
       for (Index i = 0; i < seen.queries; ++i)
         multiply_by<S>(scores + i * key_block, lanes_in_use,
-                       policies.weights.factors.of(head) + seen.block.first - (seen.first.position + i));
+                       policies.weights.factors.of(head) + distance(i));
+    if constexpr (relative)
+      for (Index i = 0; i < seen.queries; ++i) {
+        S* sums = of_row(policies.columns.weight_sums, t * Rows + i);
+        scale_relative<S>(sums, policies.columns, rescale[i]);
+        sum_relative<S>(sums, lanes_in_use, policies.columns, scores + i * key_block, distance(i));
+      }
 
     S* to = sum + t * Rows * stride();
     if (cover == coverage::all || keys.finite)
@@ -97,7 +120,7 @@ inline constexpr Index queries_together = 512;
 
 /// attend_forward with keys(sequence, key head, range, room), the keys and values of a range within one key_block; it may pack
 /// them in the room, which holds `room_size` numbers.
-template <real S, class Policies, class Keys>
+template <number S, class Policies, class Keys>
 void attend_forward_to(view<S> out, view<S> kept, const_view<S> q, const sequences& batch, const auto& key_count,
                        head_shape shape, const Policies& policies, Index room_size, const Keys& keys) {
   const row_factors<S> factors(batch, key_count, shape, policies);
@@ -118,6 +141,7 @@ void attend_forward_to(view<S> out, view<S> kept, const_view<S> q, const sequenc
                  .shape = shape,
                  .head = head,
                  .first = {batch.start(s) + rows.first, key_count(s), s, head, shape.heads},
+                 .row_of_first = row,
                  .q = q.rows(row, rows.size()).cols(head * shape.key_width, shape.key_width),
                  .factor = factors.folded_of(head) + row,
                  .strip = room + room_size,
@@ -155,7 +179,7 @@ void attend_forward_to(view<S> out, view<S> kept, const_view<S> q, const sequenc
 /// Cost      2 (key_width + head_width) operations a visible pair, and one power of two.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Dao et al., 2205.14135; Milakov and Gimelshein, 1805.02867.
-template <real S, class Policies>
+template <number S, class Policies>
   requires separate_heads<decltype(Policies::heads)>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_cache<S>& cache, const sequences& batch,
                     head_shape shape, const Policies& policies) {
@@ -170,7 +194,7 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
 ///
 /// Shapes    k (key rows × key_heads · key_width), v (key rows × value_heads · head_width); key_batch is the queries' own
 ///           batch, but for attention to other sequences.
-template <real S, class Policies>
+template <number S, class Policies>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v,
                     const sequences& batch, const sequences& key_batch, head_shape shape, const Policies& policies) {
   check_attend<S>("attend_forward", out, kept, q, batch, shape, policies.heads, policies.columns);

@@ -11,7 +11,7 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// The scratch of one thread: a strip's queries and output gradients, packed once; for every block of keys the scores and the
 /// gradients of the weights of all heads; one block's weights before and after the mix.
-template <real S>
+template <number S>
 struct attend_mixed_backward_room {
   Index used = 0;
   S *q_strips, *dout_strips, *q_rows, *dout_rows, *dq, *totals, *weight_totals;
@@ -42,11 +42,12 @@ struct attend_mixed_backward_room {
 /// keeps J and dW = dU Λ_wᵀ, and sums each row's W · dW, which needs all keys: Σ dO · O is the sum of the mixed weights', not
 /// of one head's. The second has the scores' gradients:
 ///   dL = W (dW - Σ W dW),  dJ = dL Λ_lᵀ,  dq += dJ k,  dk += dJᵀ q,  dv += Uᵀ dO,  dΛ_l += J dLᵀ,  dΛ_w += W dUᵀ.
-template <real S, class Policies>
+template <number S, class Policies>
 struct attend_mixed_backward_strip {
   static constexpr int Rows = mixed_rows;
   static constexpr Index stride = mixed_key_block, step = head_step<S, Rows>;
   static constexpr bool formula = !leaves_scores<std::remove_cvref_t<decltype(Policies::score)>>;
+  static constexpr bool relative = is_relative<std::remove_cvref_t<decltype(Policies::columns)>>;
   using learning = score_sums<S, Policies>;
   using row_learned = learned_row<S, stride, learning>;
 
@@ -54,6 +55,7 @@ struct attend_mixed_backward_strip {
   head_shape shape;
   const key_value_cache<S>&keys, &turned;  ///< k as panels; v as panels and k as rows
   query_site first;                        ///< of the queries
+  Index row_of_first;  ///< in the batch
   view<const S> q, dout;                   ///< the rows of the queries
   const S *plain, *folded;                 ///< row_factors
   const S* kept;                           ///< of each query, kept_stride apart
@@ -73,6 +75,10 @@ struct attend_mixed_backward_strip {
         if (room.weight_totals[r] != S(0)) room.totals[r] /= room.weight_totals[r];
     each_seen_block<stride>(policies.mask, first, q.rows(),
                             [&](const auto& seen, coverage cover) { pass_back(seen, cover); });
+    if constexpr (relative)
+      for (Index i = 0; i < q.rows(); ++i)
+        for (Index a = 0; a < shape.query_heads; ++a)
+          scale_relative<S>(of_row(policies.columns.score_gradients, i, a), policies.columns, plain[i]);
     collect(sums.scores, room.score_sums, shape.query_heads * shape.heads);
     collect(sums.weights, room.weight_sums, shape.heads * shape.output_heads);
   }
@@ -84,7 +90,18 @@ struct attend_mixed_backward_strip {
   S* gradients_of(const auto& seen) const { return room.gradients + seen.block.first / stride * shape.heads * step; }
   saved_row<S> saved(Index h, Index i) const { return {kept[i * kept_stride + h], room.totals[h * Rows + i]}; }
 
+  /// From query i to the block's first key.
+  Index distance(const auto& seen, Index i) const { return seen.block.first - (first.position + i); }
+  /// One head's numbers by distance of query i.
+  template <class T>
+  T* of_row(view<T> numbers, Index i, Index head) const {
+    return numbers.row(row_of_first + i) + head * policies.columns.width();
+  }
+
   void begin() {
+    if constexpr (relative)
+      for (Index i = 0; i < q.rows(); ++i)
+        std::fill_n(of_row(policies.columns.score_gradients, i, 0), shape.query_heads * policies.columns.width(), S(0));
     S ones[Rows];
     std::fill_n(ones, Rows, S(1));
     for (Index a = 0; a < shape.query_heads; ++a) {
@@ -134,6 +151,14 @@ struct attend_mixed_backward_strip {
     const Index packs = in_use.size() / lanes<S>, outs = shape.output_heads;
     for (Index i = 0; i < q.rows(); ++i) {
       const key_spans spans = seen.spans(i);
+      if constexpr (relative) {
+        for (Index a = 0; a < shape.query_heads; ++a)
+          add_relative<S>(scores + a * step + i * stride, in_use, policies.columns, of_row(policies.columns.scores, i, a),
+                          distance(seen, i), folded[i]);
+        for (Index o = 0; o < shape.output_heads; ++o)
+          add_relative<S>(room.mixed + o * step + i * stride, in_use, policies.columns,
+                          of_row(policies.columns.weight_gradients, i, o), distance(seen, i), S(1));
+      }
       if (gaps) {
         clear_gaps(scores + i * stride, shape.query_heads, spans, in_use);
         clear_gaps(room.mixed + i * stride, outs, spans, in_use);
@@ -170,7 +195,7 @@ struct attend_mixed_backward_strip {
   /// The factors' gradients of row i, U · dU, and dU as it was before them.
   void take_factors(const auto& seen, Index i, index_range in_use) {
     const Index at = i * stride + in_use.first, packs = in_use.size() / lanes<S>;
-    const Index distance = seen.block.first - (first.position + i);
+    const Index from = distance(seen, i);
     mix_weights(room.factored, at, packs);
     row_learned learned;
     for (Index o = 0; o < shape.output_heads; ++o) {
@@ -178,8 +203,8 @@ struct attend_mixed_backward_strip {
       S* du = room.mixed + o * step + i * stride;
       for (Index j = in_use.first; j < in_use.last; j += lanes<S>)
         (pack<S>::load(u + j) * pack<S>::load(du + j)).store(learned.factor + j);
-      learned.add_factors_to(learned_sums.of(group, o), in_use, distance);
-      multiply_by<S>(du, in_use, policies.weights.factors.of(o) + distance);
+      learned.add_factors_to(learned_sums.of(group, o), in_use, from);
+      multiply_by<S>(du, in_use, policies.weights.factors.of(o) + from);
     }
   }
 
@@ -212,7 +237,7 @@ struct attend_mixed_backward_strip {
                 seen.block.first + j, learned, j);
         if constexpr (learning::numbers > 0 || learning::biases) {
           if (gaps) each_gap(seen.spans(i), in_use, [&](index_range gap) { learned.clear(gap); });
-          learned.add_to(learned_sums.of(group, h), in_use, seen.block.first - (first.position + i));
+          learned.add_to(learned_sums.of(group, h), in_use, distance(seen, i));
         }
       }
       if (gaps) {
@@ -223,11 +248,15 @@ struct attend_mixed_backward_strip {
       if constexpr (learning::factors)
         for (Index o = 0; o < outs; ++o)
           multiply_by<S>(room.mixed + o * step + i * stride, in_use,
-                         policies.weights.factors.of(o) + seen.block.first - (first.position + i));
+                         policies.weights.factors.of(o) + distance(seen, i));
       multiply_heads<S>(room.score_sums, scores + at, shape.query_heads, gradients + at, shape.heads, step, packs,
                         shape.heads * lanes<S>);
       mix_heads<S>(scores + at, shape.query_heads, gradients + at, shape.heads, step, policies.heads.scores.data(), 1,
                    policies.heads.scores.stride(), packs);  // dJ in the place of J
+      if constexpr (relative)
+        for (Index a = 0; a < shape.query_heads; ++a)
+          sum_relative<S>(of_row(policies.columns.score_gradients, i, a), in_use, policies.columns, scores + a * step + i * stride,
+                          distance(seen, i));
     }
     const Index n = whole_keys(), key = key_stride(), value = value_stride();
     const Index width = key / std::remove_cvref_t<decltype(policies.columns)>::parts;
@@ -288,8 +317,8 @@ struct attend_mixed_backward_strip {
           accumulate<S, 1, 1, stride>(to + j * row, width, row, nullptr, 1, weight + i * stride + j, rows + i * row);
   }
 
-  static void collect(double* to, const S* from, Index count) {
-    for (Index c = 0; c < count; ++c) to[c] += static_cast<double>(sum(pack<S>::load(from + c * lanes<S>)));
+  static void collect(wide_of<S>* to, const S* from, Index count) {
+    for (Index c = 0; c < count; ++c) to[c] += widened(sum(pack<S>::load(from + c * lanes<S>)));
   }
 };
 
@@ -303,7 +332,7 @@ struct attend_mixed_backward_strip {
 ///           and v packed both ways and up to mixed_groups copies of dk and dv.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Shazeer et al., 2003.02436.
-template <real S, class Policies>
+template <number S, class Policies>
   requires mixes_heads<decltype(Policies::heads)>
 void attend_backward(view<S> dq, view<S> dk, view<S> dv, head_mixing_gradient<S> dmixing, const_view<S> dout,
                      const_view<S> out, const_view<S> kept, const_view<S> q, const_view<S> k, const_view<S> v,
@@ -342,6 +371,7 @@ void attend_backward(view<S> dq, view<S> dk, view<S> dv, head_mixing_gradient<S>
                                                .keys = keys,
                                                .turned = turned,
                                                .first = {batch.start(s) + r, key_batch.length(s), s},
+                                               .row_of_first = at,
                                                .q = q.rows(at, rows),
                                                .dout = dout.rows(at, rows),
                                                .plain = factors.plain.data() + at,

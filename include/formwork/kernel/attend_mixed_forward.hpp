@@ -14,7 +14,7 @@ namespace formwork::inline FORMWORK_ABI {
 inline constexpr int mixed_rows = 32;
 
 /// The scratch of one thread: a strip of weights for every block of keys, and what it is made from and comes to.
-template <real S>
+template <number S>
 struct attend_mixed_forward_room {
   Index used = 0;
   S *queries, *tile, *strip, *rescale, *pending, *mix, *sum;
@@ -41,15 +41,17 @@ struct attend_mixed_forward_room {
 /// The forward of one strip of queries, all heads: a block of keys after another makes the strip of weights, each up to the
 /// factor that later blocks owe it; once every row's sum is known, that factor goes into the row's mixing matrix and a second
 /// pass mixes the weights and adds the values.
-template <real S, int Rows, class Policies>
+template <number S, int Rows, class Policies>
 struct attend_mixed_forward_strip {
   static constexpr Index stride = mixed_key_block, step = head_step<S, Rows>;
+  static constexpr bool relative = is_relative<std::remove_cvref_t<decltype(Policies::columns)>>;
   using row = typename std::remove_cvref_t<decltype(Policies::weights)>::template row<S>;
 
   const Policies& policies;
   head_shape shape;
   const key_value_cache<S>& cache;
   query_site first;  ///< of the queries
+  Index row_of_first;  ///< in the batch
   view<const S> q;   ///< (queries × query_heads · key_width)
   const S* factor;   ///< of each query
   attend_mixed_forward_room<S> room;
@@ -68,6 +70,8 @@ struct attend_mixed_forward_strip {
 
  private:
   Index queries() const { return q.rows(); }
+  /// From query i to the block's first key.
+  Index distance(const auto& seen, Index i) const { return seen.block.first - (first.position + i); }
   Index value_stride() const { return padded<S>(shape.head_width); }
   S* strip_of(Index block) const { return room.strip + block * shape.heads * step; }
   S* rescale_of(Index block) const { return room.rescale + block * shape.heads * Rows; }
@@ -81,6 +85,9 @@ struct attend_mixed_forward_strip {
       for (Index h = 0; h < shape.heads; ++h) state[h * Rows + i] = policies.weights.template begin<S>(visible);
     }
     std::fill_n(room.sum, shape.output_heads * Rows * value_stride(), S(0));
+    if constexpr (relative)
+      for (Index i = 0; i < queries(); ++i)
+        std::fill_n(policies.columns.weight_sums.row(row_of_first + i), shape.output_heads * policies.columns.width(), S(0));
   }
 
   /// Scores of all heads, mixed, bent, masked, weighed.
@@ -95,6 +102,10 @@ struct attend_mixed_forward_strip {
     for (Index i = 0; i < queries(); ++i) {
       const Index at = i * stride + hull.first, packs = in_use.size() / lanes<S>;
       S* strip = strip_of(b);
+      if constexpr (relative)
+        for (Index a = 0; a < shape.query_heads; ++a)
+          add_relative<S>(room.tile + a * step + i * stride, in_use, policies.columns,
+                          policies.columns.scores.row(row_of_first + i) + a * policies.columns.width(), distance(seen, i), factor[i]);
       mix_heads<S>(strip + at, shape.heads, room.tile + at, shape.query_heads, step, policies.heads.scores.data(),
                    policies.heads.scores.stride(), 1, packs);
       for (Index h = 0; h < shape.heads; ++h) {
@@ -103,7 +114,7 @@ struct attend_mixed_forward_strip {
           apply_formula<S>(policies, scores, in_use, seen.block.first, first.position + i, h, shape.heads);
         if (gaps)
           each_gap(seen.spans(i), in_use, [=](index_range gap) {
-            std::fill(scores + gap.first, scores + gap.last, -std::numeric_limits<S>::infinity());
+            std::fill(scores + gap.first, scores + gap.last, -std::numeric_limits<real_of<S>>::infinity());
           });
         rescale_of(b)[h * Rows + i] = policies.weights.step(state[h * Rows + i], scores + hull.first, packs);
       }
@@ -144,7 +155,12 @@ struct attend_mixed_forward_strip {
       if constexpr (has_factors<std::remove_cvref_t<decltype(policies.weights)>>)
         for (Index o = 0; o < outs; ++o)
           multiply_by<S>(room.tile + o * step + i * stride, {hull.first, hull.first + padded<S>(hull.size())},
-                         policies.weights.factors.of(o) + seen.block.first - (first.position + i));
+                         policies.weights.factors.of(o) + distance(seen, i));
+      if constexpr (relative)
+        for (Index o = 0; o < outs; ++o)
+          sum_relative<S>(policies.columns.weight_sums.row(row_of_first + i) + o * policies.columns.width(),
+                          {hull.first, hull.first + padded<S>(hull.size())}, policies.columns, room.tile + o * step + i * stride,
+                          distance(seen, i));
     }
     for (Index o = 0; o < outs; ++o) {
       const cached_values<S> values = cache.values(first.sequence, o);
@@ -176,7 +192,7 @@ struct attend_mixed_forward_strip {
 ///           sum, so one online pass cannot do it.
 /// Throws    argument_error for shapes that do not fit.
 /// Source    Shazeer et al., 2003.02436.
-template <real S, class Policies>
+template <number S, class Policies>
   requires mixes_heads<decltype(Policies::heads)>
 void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_cache<S>& cache, const sequences& batch,
                     head_shape shape, const Policies& policies) {
@@ -206,6 +222,7 @@ void attend_forward(view<S> out, view<S> kept, const_view<S> q, const key_value_
           .shape = shape,
           .cache = cache,
           .first = {batch.start(s) + rows.first, cache.length(s), s},
+          .row_of_first = at,
           .q = q.rows(at, rows.size()),
           .factor = factors.folded.data() + at,
           .room = attend_mixed_forward_room<S>(height, rooms.data() + thread_number() * size, shape, longest),

@@ -49,6 +49,7 @@ struct attend_observe_strip<S, Rows, Policies, std::tuple<Observer...>> {
   head_shape shape;
   index_range heads;    ///< of the strip
   query_site first;     ///< of the queries
+  Index row_of_first;   ///< in the batch
   view<const S> q;      ///< (queries × query_heads · key_width)
   const S* factor;      ///< of each query
   view<const S> kept;   ///< (queries × heads)
@@ -60,7 +61,7 @@ struct attend_observe_strip<S, Rows, Policies, std::tuple<Observer...>> {
   }
 
   /// panels(key head, block) gives the panels of a block of keys.
-  void run(const numbers& seen, Index row_of_first, const auto& panels) {
+  void run(const numbers& seen, const auto& panels) {
     begin();
     each_seen_block<stride>(policies.mask, first, q.rows(),
                             [&](const auto& block, coverage cover) { take(block, cover, panels); });
@@ -103,6 +104,11 @@ struct attend_observe_strip<S, Rows, Policies, std::tuple<Observer...>> {
                                   shape.key_width);
     for (Index i = 0; i < q.rows(); ++i) {
       const key_spans spans = seen.spans(i);
+      if constexpr (is_relative<std::remove_cvref_t<decltype(policies.columns)>>)
+        for (Index a = mine.first; a < mine.last; ++a)
+          add_relative<S>(room.tile + (a - mine.first) * step + i * stride, in_use, policies.columns,
+                          policies.columns.scores.row(row_of_first + i) + a * policies.columns.width(),
+                          seen.block.first - (first.position + i), factor[i]);
       if constexpr (mixes) {
         const Index at = i * stride + hull.first;
         mix_heads<S>(room.mixed + at, shape.heads, room.tile + at, shape.query_heads, step, policies.heads.scores.data(),
@@ -170,12 +176,13 @@ void attend_observe_to(const std::array<view<S>, sizeof...(Observer)>& seen, con
             .shape = shape,
             .heads = {head * together, (head + 1) * together},
             .first = {batch.start(s) + rows.first, key_count(s), s, head, apart},
+            .row_of_first = at,
             .q = q.rows(at, rows.size()),
             .factor = factors.folded_of(head) + at,
             .kept = kept.rows(at, rows.size()),
             .room = room,
             .state = states.data() + thread_number() * together * Rows}
-          .run(seen, at, [&](Index key_head, index_range block) { return keys(s, key_head, block, room.panels); });
+          .run(seen, [&](Index key_head, index_range block) { return keys(s, key_head, block, room.panels); });
     });
   };
   if (batch.longest() > 1)

@@ -7,6 +7,7 @@
 #include <formwork/contract/score.hpp>
 #include <formwork/contract/weights.hpp>
 #include <formwork/kernel/cache.hpp>
+#include <formwork/kernel/relative_rows.hpp>
 #include <formwork/kernel/tile.hpp>
 
 #include <algorithm>
@@ -44,7 +45,7 @@ inline Index whole_strips(Index rows) { return (rows + strip_rows - 1) / strip_r
 
 /// sum (Rows × Packs packs) = factor sum + a b, each element one chain; without factors the chains start from `sum`.
 /// a(i, k) is a[i * A_row + k * A_step].
-template <real S, int Rows, int Packs, Index A_row, Index A_step>
+template <number S, int Rows, int Packs, Index A_row, Index A_step>
 [[gnu::noinline]] void accumulate_tile(S* sum, Index sum_stride, const S* factor, Index depth, const S* a, const S* b,
                                        Index b_stride) {
   tile<S, Rows, Packs> t;
@@ -56,7 +57,7 @@ template <real S, int Rows, int Packs, Index A_row, Index A_step>
 
 /// The same for `width` columns (whole packs) of rows that are `stride` apart. All tiles of the strip meet as many rows of b as
 /// stay in cache before the next ones come.
-template <real S, int Rows, Index A_row, Index A_step>
+template <number S, int Rows, Index A_row, Index A_step>
 void accumulate(S* sum, Index width, Index stride, const S* factor, Index depth, const S* a, const S* b) {
   constexpr int tile_height = std::min(Rows, tile_rows);
   constexpr Index together = 128;
@@ -83,7 +84,7 @@ void accumulate(S* sum, Index width, Index stride, const S* factor, Index depth,
 
 /// scores (Rows × Packs packs) = queries keys: queries [d][strip_rows or 1], panel [d][tile_cols] of which the first packs are
 /// read.
-template <real S, int Rows, int Packs, Index Queries, Index Stride>
+template <number S, int Rows, int Packs, Index Queries, Index Stride>
 [[gnu::noinline]] void score_tile(S* scores, const S* queries, const S* panel, Index depth) {
   tile<S, Rows, Packs> t;
   t.clear();
@@ -93,7 +94,7 @@ template <real S, int Rows, int Packs, Index Queries, Index Stride>
 
 /// Scores of the block's keys in `hull`, which starts at a panel, from the first `depth` of their panels' rows; whole packs are
 /// written.
-template <real S, int Rows, Index Stride>
+template <number S, int Rows, Index Stride>
 void score_strip(S* scores, index_range hull, const S* queries, const S* panels, Index depth, Index panel_rows) {
   constexpr int tile_height = std::min(Rows, tile_rows);
   Index left = (hull.size() + lanes<S> - 1) / lanes<S>;
@@ -110,7 +111,7 @@ void score_strip(S* scores, index_range hull, const S* queries, const S* panels,
 }
 
 /// strip [d][Rows] = factor[i] x(i, d), for the score tile; rows past x's are zero.
-template <real S, int Rows>
+template <number S, int Rows>
 void pack_queries(S* strip, const_view<S> x, const S* factor) {
   constexpr Index period = std::max<Index>(lanes<S>, Rows);
   S pattern[period] = {};
@@ -142,7 +143,7 @@ struct strip_view {
   }
 
   /// From the first panel that holds a key some query sees to the last such key.
-  template <real S>
+  template <number S>
   index_range hull(coverage cover) const {
     if (cover == coverage::none) return {};
     if (cover == coverage::all) return {0, block.size()};
@@ -181,7 +182,7 @@ int part_of(const Columns& columns, const auto& seen, Index i, Index j) {
 }
 
 /// score_strip where the columns are chosen by distance: queries [d][Rows] and panels hold all parts.
-template <real S, int Rows, Index Stride, class Columns>
+template <number S, int Rows, Index Stride, class Columns>
 void score_seen(const Columns& columns, S* scores, const auto& seen, index_range hull, const S* queries, const S* panels,
                 Index depth) {
   if constexpr (Columns::parts == 1) {
@@ -205,7 +206,7 @@ void score_seen(const Columns& columns, S* scores, const auto& seen, index_range
 
 /// f(part, keys, gradients) for every part of the columns: scores' gradients of Rows queries, in which pairs of other parts are
 /// zero.
-template <real S, int Rows, Index Stride, class Columns, class F>
+template <number S, int Rows, Index Stride, class Columns, class F>
 void each_part_of(const Columns& columns, const S* gradients, const auto& seen, index_range within, F f) {
   if constexpr (Columns::parts == 1)
     f(0, within, gradients);
@@ -234,7 +235,7 @@ void each_seen_block(const Mask& mask, query_site first, Index queries, F f) {
 
 /// accumulate for queries that see only some of the block's keys: 0 · NaN is NaN, so rows skip what they do not see. Where that
 /// is finite, 0 changes no bit of a sum.
-template <real S, Index Stride>
+template <number S, Index Stride>
 void accumulate_seen(S* sum, Index width, Index stride, const S* factor, const auto& seen, const S* a, const S* b) {
   for (Index i = 0; i < seen.queries; ++i) {
     const S* once = factor ? factor + i : nullptr;
@@ -261,7 +262,7 @@ void each_gap(const key_spans& spans, index_range within, F f) {
 }
 
 /// The formula of one row's scores of the keys first_key + keys, and the unit of the weights.
-template <real S, class Policies>
+template <number S, class Policies>
 void apply_formula(const Policies& policies, S* scores, index_range keys, Index first_key, Index position, Index head,
                    Index heads) {
   using P = pack<S>;
@@ -275,14 +276,14 @@ void apply_formula(const Policies& policies, S* scores, index_range keys, Index 
 }
 
 /// row[j] *= factors[j] for whole packs.
-template <real S>
-void multiply_by(S* row, index_range keys, const S* factors) {
+template <number S>
+void multiply_by(S* row, index_range keys, const auto* factors) {
   for (Index j = keys.first; j < keys.last; j += lanes<S>)
     (pack<S>::load(row + j) * pack<S>::load(factors + j)).store(row + j);
 }
 
 /// The formula of a pack of scores with its slopes: towards the score, then towards each number it learns.
-template <real S, int Numbers>
+template <number S, int Numbers>
 FORMWORK_INLINE dual<pack<S>, 1 + Numbers> bend(const auto& formula, pack<S> score, Index position, Index key, Index head,
                                                 Index heads) {
   using P = pack<S>;
@@ -316,10 +317,10 @@ Index key_width_of(const Columns& columns, const head_shape& shape) {
     return columns.key_width;
 }
 
-/// The scale's factor of every query row, once per call, where the mask goes by the head for each head: `plain` for gradients, `folded` for the score tile, where the unit
-/// of the weights is folded in unless a formula stands between. Throws where the mask was made for other queries, or a table by
-/// distance for shorter ones.
-template <real S>
+/// The scale's factor of every query row, once per call, and for each head where the mask goes by it: `plain` for gradients,
+/// `folded` for the score tile, where the unit of the weights is folded in unless a formula stands between. Throws where the mask
+/// was made for other queries, or a table by distance for shorter ones.
+template <number S>
 struct row_factors {
   matrix<S> plain, folded;  ///< (1 or heads × rows)
 
@@ -353,8 +354,8 @@ struct row_factors {
 };
 
 /// The heads fit the counts of the shape.
-template <real S>
-void check_heads(const char* name, head_shape shape, const auto& heads, const auto& columns) {
+template <number S>
+void check_heads(const char* name, head_shape shape, const auto& heads, [[maybe_unused]] const auto& columns) {
   if constexpr (constexpr Index parts = std::remove_cvref_t<decltype(columns)>::parts; parts > 1)
     require(shape.key_width == parts * padded<S>(columns.key_width), name, ": heads have ", shape.key_width, " columns; needs ",
             parts, " parts of ", padded<S>(columns.key_width));
@@ -375,22 +376,31 @@ void check_heads(const char* name, head_shape shape, const auto& heads, const au
   }
 }
 
-template <real S>
+template <number S>
 void check_rows(const char* name, const char* what, view<const S> x, const sequences& batch, Index cols) {
   require(x.rows() == batch.rows() && x.cols() == cols, name, ": ", what, " is ", shape_text(x), "; needs (", batch.rows(),
           " × ", cols, ")");
 }
 
 /// The queries, the output and the heads belong to one another; so do k and v.
-template <real S>
+template <number S>
 void check_attend(const char* name, view<const S> out, view<const S> kept, view<const S> q, const sequences& batch,
                   head_shape shape, const auto& heads, const auto& columns) {
   check_heads<S>(name, shape, heads, columns);
   check_rows<S>(name, "q", q, batch, shape.query_heads * shape.key_width);
   check_rows<S>(name, "the output", out, batch, shape.output_heads * shape.head_width);
+  if constexpr (is_relative<std::remove_cvref_t<decltype(columns)>>) {
+    const auto fits = [&](const char* what, view<const S> x, Index count) {
+      if (x.data()) check_rows<S>(name, what, x, batch, count * columns.width());
+    };
+    check_rows<S>(name, "the scores by distance", columns.scores, batch, shape.query_heads * columns.width());
+    fits("the sums of weights by distance", columns.weight_sums, shape.output_heads);
+    fits("the gradients of weights by distance", columns.weight_gradients, shape.output_heads);
+    fits("the gradients of scores by distance", columns.score_gradients, shape.query_heads);
+  }
   if (kept.data()) check_rows<S>(name, "kept", kept, batch, shape.heads);
 }
-template <real S>
+template <number S>
 void check_keys(const char* name, view<const S> k, view<const S> v, const sequences& batch, head_shape shape) {
   check_rows<S>(name, "k", k, batch, shape.key_heads * shape.key_width);
   check_rows<S>(name, "v", v, batch, shape.value_heads * shape.head_width);

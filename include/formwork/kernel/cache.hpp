@@ -28,7 +28,7 @@ bool copy_padded(S* to, Index stride, const_view<S> from) {
       probe = fma(x, P(0), probe);
       x.store(to + j);
     }
-  return sum(probe) == S(0);
+  return vanishes(sum(probe));
 }
 
 /// Rows of keys as the panels of the score tile: panel p holds keys p tile_cols ..., element [d][key].
@@ -39,7 +39,7 @@ void pack_key_panels(S* panels, const_view<S> keys) {
 }
 
 /// At most key_block keys and values of one head, as the tiles read them.
-template <real S>
+template <number S>
 struct key_value_block {
   const S* panels;  ///< see pack_key_panels
   const S* values;  ///< rows of padded numbers, zero past the head width
@@ -47,7 +47,7 @@ struct key_value_block {
 };
 
 /// The values of one head of one sequence, as the tiles read them.
-template <real S>
+template <number S>
 struct cached_values {
   const S* rows;                ///< of `stride` numbers, zero past the head width
   Index stride;
@@ -60,7 +60,7 @@ struct cached_values {
 /// Shapes    k (rows × key_heads · key_width), v (rows × value_heads · head_width).
 /// Cost      key_heads · key_width + value_heads · head_width numbers a key, each width padded to whole packs.
 /// Throws    argument_error for another shape or where a sequence would outgrow its capacity; then nothing is changed.
-template <real S>
+template <number S>
 class key_value_cache {
  public:
   key_value_cache() = default;

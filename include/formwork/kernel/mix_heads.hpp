@@ -13,12 +13,12 @@ static_assert(mixed_key_block % tile_cols<float> == 0 && mixed_key_block % tile_
 /// Rows queries × a block of keys, for all heads: element (head, row, key) is at head * head_step + row * mixed_key_block +
 /// key.
 /// A cache line keeps the heads apart, or the same key of all of them would lie in one set of the first-level cache.
-template <real S, int Rows>
+template <number S, int Rows>
 inline constexpr Index head_step = Rows* mixed_key_block + Index(64 / sizeof(S));
 
 /// out(o, j) = Σ_i m(i, o) in(i, j), one chain in the order of i: row o of out is at out + o * step, m(i, o) at
 /// m[i * m_in + o * m_out]. Rows of tiles from the largest down to one.
-template <real S, int Rows = tile_rows>
+template <number S, int Rows = tile_rows>
 void mix_heads(S* out, Index outs, const S* in, Index ins, Index step, const S* m, Index m_in, Index m_out,
                Index packs) {
   for (; outs >= Rows; outs -= Rows, out += Rows * step, m += Rows * m_out) {
@@ -38,7 +38,7 @@ void mix_heads(S* out, Index outs, const S* in, Index ins, Index step, const S* 
 }
 
 /// Sums of Rows × Cols pairs of rows, a pack for each pair.
-template <real S, int Rows, int Cols>
+template <number S, int Rows, int Cols>
 void multiply_rows(S* sums, Index sums_step, const S* x, const S* y, Index step, Index packs) {
   tile<S, Rows, Cols> t;
   t.load(sums, sums_step);
@@ -57,7 +57,7 @@ void multiply_rows(S* sums, Index sums_step, const S* x, const S* y, Index step,
 }
 
 /// sums(i, o) += Σ_j x(i, j) y(o, j), lane by lane: sums (xs × ys) packs. Rows of x and y are `step` apart.
-template <real S, int Rows = 4>
+template <number S, int Rows = 4>
 void multiply_heads(S* sums, const S* x, Index xs, const S* y, Index ys, Index step, Index packs, Index sums_step) {
   for (; xs >= Rows; xs -= Rows, x += Rows * step, sums += Rows * sums_step) {
     Index o = 0;

@@ -16,14 +16,14 @@ inline constexpr Index mixed_groups = 4, mixed_group_rows = 512;
 inline Index mixed_groups_of(Index queries) { return std::clamp<Index>(queries / mixed_group_rows, 1, mixed_groups); }
 
 /// What the strips of one group add to: dk [head][key][padded width], dv likewise, and the gradients of the mixing matrices.
-template <real S>
+template <number S>
 struct mixed_group_sums {
   S *dk, *dv;
-  double *scores, *weights;
+  wide_of<S> *scores, *weights;
 };
 
 /// Those of all groups, zero at first, and their delivery.
-template <real S>
+template <number S>
 class mixed_gradient_sums {
  public:
   struct one {
@@ -38,14 +38,14 @@ class mixed_gradient_sums {
         groups_.push_back({s, g, count}), offsets_.push_back(numbers);
     }
     numbers_ = matrix<S>(1, numbers, S(0));
-    mixing_ = matrix<double>(count(), mixing_size(), 0.0);
+    mixing_ = matrix<wide_of<S>>(count(), mixing_size(), wide_of<S>(0));
   }
 
   Index count() const { return static_cast<Index>(groups_.size()); }
   one group(Index task) const { return groups_[static_cast<std::size_t>(task)]; }
   mixed_group_sums<S> of(Index task) {
     S* dk = at(task);
-    double* scores = mixing_.row(task);
+    wide_of<S>* scores = mixing_.row(task);
     return {dk, dk + shape_.key_heads * key_size(group(task).sequence), scores,
             scores + shape_.query_heads * shape_.heads};
   }
@@ -73,12 +73,12 @@ class mixed_gradient_sums {
   void deliver_mixing(head_mixing_gradient<S> to, double unit) const {
     const Index scores = to.scores.size();
     for (Index c = 0; c < mixing_size(); ++c) {
-      double total = 0;
+      wide_of<S> total(0);
       for (Index task = 0; task < count(); ++task) total += mixing_(task, c);
       if (c < scores)
-        to.scores(c / to.scores.cols(), c % to.scores.cols()) = static_cast<S>(total * unit);
+        to.scores(c / to.scores.cols(), c % to.scores.cols()) = rounded<S>(total * unit);
       else
-        to.weights((c - scores) / to.weights.cols(), (c - scores) % to.weights.cols()) = static_cast<S>(total);
+        to.weights((c - scores) / to.weights.cols(), (c - scores) % to.weights.cols()) = rounded<S>(total);
     }
   }
 
@@ -95,7 +95,7 @@ class mixed_gradient_sums {
   pooled_vector<one> groups_;
   pooled_vector<Index> offsets_;
   matrix<S> numbers_;
-  matrix<double> mixing_;
+  matrix<wide_of<S>> mixing_;
 };
 
 }  // namespace formwork

@@ -39,7 +39,7 @@ void pack_blocks_transposed(S* panel, Index width, const_view<S> source, Index x
     for (; k < depth; ++k)
       for (Index i = 0; i < N; ++i) panel[k * width + x + i] = from[i * stride + k];
   }
-  if constexpr (N > 1) pack_blocks_transposed<(N * sizeof(S) > 16 ? N / 2 : 1)>(panel, width, source, x);
+  if constexpr (N > 1) pack_blocks_transposed<(N * sizeof(real_of<S>) > 16 ? N / 2 : 1)>(panel, width, source, x);
 }
 
 /// panel[k][x] = source(x, k): the source's columns are the panel's rows. Columns past the source's rows are zero.

@@ -11,7 +11,7 @@
 namespace formwork::inline FORMWORK_ABI {
 
 /// Where a backward puts the gradients of what scores and weights learn; it overwrites them. An empty one is not wanted.
-template <real S>
+template <number S>
 struct score_gradients {
   view<S> numbers = {};  ///< (heads × numbers learned)
   view<S> biases = {};   ///< as their table, (heads × distances)
@@ -19,15 +19,15 @@ struct score_gradients {
 };
 
 /// What one head's rows add to, in their order.
-template <real S>
+template <number S>
 struct head_sums {
-  double* numbers;
+  wide_of<S>* numbers;
   S *biases, *factors;  ///< of distance d at [d]; null where not wanted
 };
 
 /// The sums of every head of every part of a backward (a sequence, or a group of its strips): a part is summed by one thread
 /// in the order of its rows, then the parts in theirs, so that no bit depends on the threads.
-template <real S, class Policies>
+template <number S, class Policies>
 class score_sums {
   using score = std::remove_cvref_t<decltype(Policies::score)>;
   using weights = std::remove_cvref_t<decltype(Policies::weights)>;
@@ -60,7 +60,7 @@ class score_sums {
       require(to.numbers.size() == 0 || (to.numbers.rows() == shape.heads && to.numbers.cols() == numbers),
               "attend_backward: the gradient of the formula's numbers is ", shape_text(to.numbers), "; needs (", shape.heads,
               " × ", numbers, ")");
-      numbers_ = matrix<double>(parts, shape.heads * numbers, 0.0);
+      numbers_ = matrix<wide_of<S>>(parts, shape.heads * numbers, wide_of<S>(0));
     }
     if constexpr (biases)
       if (to.biases.size() > 0) lay_out(biases_, to.biases, policies.score.biases, shape.heads);
@@ -76,9 +76,9 @@ class score_sums {
     if (to_.numbers.size() > 0)
       for (Index h = 0; h < heads_; ++h)
         for (Index i = 0; i < numbers; ++i) {
-          double total = 0;
+          wide_of<S> total(0);
           for (Index p = 0; p < parts_; ++p) total += numbers_(p, h * numbers + i);
-          to_.numbers(h, i) = static_cast<S>(total);
+          to_.numbers(h, i) = rounded<S>(total);
         }
     biases_.deliver(to_.biases);
     factors_.deliver(to_.factors);
@@ -99,23 +99,23 @@ class score_sums {
     void deliver(view<S> to) {
       if (met.empty()) return;
       parallel_for(heads, [&](Index h) {
-        pooled_vector<double> total(static_cast<std::size_t>(to.cols()), 0.0);
+        pooled_vector<wide_of<S>> total(static_cast<std::size_t>(to.cols()), wide_of<S>(0));
         for (std::size_t p = 0; p < met.size(); ++p)
           for (Index d = met[p].first; d < met[p].last; ++d)
-            total[static_cast<std::size_t>(d - first)] += static_cast<double>(of(static_cast<Index>(p), h)[d]);
-        for (Index c = 0; c < to.cols(); ++c) to(h, c) = static_cast<S>(total[static_cast<std::size_t>(c)]);
+            total[static_cast<std::size_t>(d - first)] += widened(of(static_cast<Index>(p), h)[d]);
+        for (Index c = 0; c < to.cols(); ++c) to(h, c) = rounded<S>(total[static_cast<std::size_t>(c)]);
       });
     }
   };
 
   score_gradients<S> to_;
   Index parts_, heads_;
-  matrix<double> numbers_ = {};
+  matrix<wide_of<S>> numbers_ = {};
   tables biases_ = {}, factors_ = {};
 };
 
 /// What one row learns from a block of keys, held back until what it does not see is set to zero.
-template <real S, Index Stride, class Sums>
+template <number S, Index Stride, class Sums>
 struct learned_row {
   using P = pack<S>;
   static constexpr int numbers = Sums::numbers;
@@ -140,7 +140,7 @@ struct learned_row {
     for (int i = 0; i < numbers; ++i) {
       P total(0);
       for (Index j = keys.first; j < keys.last; j += P::size) total += P::load(number[i] + j);
-      sums.numbers[i] += static_cast<double>(sum(total));
+      sums.numbers[i] += widened(sum(total));
     }
     if constexpr (Sums::biases) add(sums.biases, bias, keys, distance);
   }

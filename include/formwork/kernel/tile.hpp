@@ -7,7 +7,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// The largest tile that leaves registers for its operands: 8 × 3 packs of 32 registers, 4 × 3 of 16.
 inline constexpr int tile_rows = vector_registers >= 32 ? 8 : 4;
 inline constexpr int tile_packs = 3;
-template <real S>
+template <number S>
 inline constexpr Index tile_cols = tile_packs* lanes<S>;
 
 /// Rows × Packs sums in registers: the core of every product, of attention and of the chunked scans.
@@ -16,7 +16,7 @@ inline constexpr Index tile_cols = tile_packs* lanes<S>;
 /// the shape of the tile, so a chain stored and continued, or computed by another tile, has the same bits.
 ///
 /// Cost      per k Rows broadcasts, Packs loads, Rows × Packs fma; the tiles named above do not spill.
-template <real S, int Rows, int Packs>
+template <number S, int Rows, int Packs>
 struct tile {
   pack<S> sum[Rows][Packs];
 

@@ -9,7 +9,7 @@
 namespace formwork::inline FORMWORK_ABI {
 
 /// A formula with the numbers it learns, as the kernel takes it.
-template <real S, class Formula>
+template <number S, class Formula>
 struct formula_of_numbers {
   using plugs_into = slot::score;
   static constexpr int learned = static_cast<int>(Formula::start.size());

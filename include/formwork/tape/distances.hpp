@@ -95,4 +95,27 @@ var<S> lookup_distances(tape<S>& t, Index heads, index_range distances, const pa
       table);
 }
 
+/// Rows of a table by distance: y(c, :) = table(row_of(distances.first + c), :).
+///
+/// Shapes    y (distances.size() × table.cols()).
+/// Numerics  the gradient of an entry is summed in double, its distances in order.
+template <real S, class RowOf>
+var<S> vectors_of_distances(tape<S>& t, index_range distances, const parameter<S>& table, RowOf row_of) {
+  auto y = t.output(distances.size(), table.cols(), share(sequences{distances.size()}));
+  for (Index c = 0; c < distances.size(); ++c)
+    std::copy_n(table.value().row(row_of(distances.first + c)), table.cols(), y.write().row(c));
+  return record(
+      y,
+      [d = gradient_of(table), distances, row_of, entries = table.rows()](matrix<S>& dy) {
+        matrix<double> sums(entries, dy.cols(), 0.0);
+        for (Index c = 0; c < distances.size(); ++c)
+          for (Index j = 0; j < dy.cols(); ++j) sums(row_of(distances.first + c), j) += static_cast<double>(dy(c, j));
+        d.add([&](view<S> g, start how) {
+          for (Index e = 0; e < entries; ++e)
+            for (Index j = 0; j < g.cols(); ++j) g(e, j) = static_cast<S>(sums(e, j)) + (how == start::fresh ? S(0) : g(e, j));
+        });
+      },
+      table);
+}
+
 }  // namespace formwork

@@ -21,32 +21,34 @@ struct normalized_exponentials {
   using plugs_into = slot::weights;
   static constexpr double score_unit = std::numbers::log2e;
 
-  template <real S>
+  template <number S>
   struct row {
-    S largest, sum;
+    real_of<S> largest;  ///< moves between weights and sum alone: a constant, whatever slopes the scores have
+    S sum;
   };
 
-  template <real S>
+  template <number S>
   row<S> begin(Index) const {
     return {-infinity<S>, S(0)};
   }
 
   /// The lanes of the sum are those of every third pack, so that packs of masked scores before or after change no bit.
-  template <real S>
+  template <number S>
   FORMWORK_INLINE S step(row<S>& r, S* scores, Index packs) const {
     using P = pack<S>;
     using one = pack<S, 1>;
     constexpr Index width = P::size;
-    P top[3] = {P(r.largest), P(r.largest), P(r.largest)};
+    using R = pack<real_of<S>>;
+    R top[3] = {R(r.largest), R(r.largest), R(r.largest)};
     Index j = 0;
     for (; j + 3 <= packs; j += 3)
 #pragma GCC unroll 3
-      for (int i = 0; i < 3; ++i) top[i] = max(top[i], P::load(scores + (j + i) * width));
-    for (int i = 0; j + i < packs; ++i) top[i] = max(top[i], P::load(scores + (j + i) * width));
+      for (int i = 0; i < 3; ++i) top[i] = max(top[i], value_of(P::load(scores + (j + i) * width)));
+    for (int i = 0; j + i < packs; ++i) top[i] = max(top[i], value_of(P::load(scores + (j + i) * width)));
 
-    const S now = largest(max(max(top[0], top[1]), top[2]));
-    const S shift = now == -infinity<S> ? S(0) : now;
-    const S factor = exp2_nonpositive(one(r.largest - shift))[0];
+    const auto now = largest(max(max(top[0], top[1]), top[2]));
+    const auto shift = now == -infinity<S> ? 0 : now;
+    const S factor = exp2_nonpositive(pack<real_of<S>, 1>(r.largest - shift))[0];
 
     P total[3] = {P(0), P(0), P(0)};
     const auto weigh = [&](S* s, P& sum) {
@@ -65,7 +67,7 @@ struct normalized_exponentials {
     return factor;
   }
 
-  template <real S>
+  template <number S>
   finished_row<S> finish(row<S> r) const {
     using one = pack<S, 1>;
     if (r.sum == S(0)) return {S(0), -infinity<S>};
@@ -73,20 +75,20 @@ struct normalized_exponentials {
     return {S(1) / norm[0], fma(one(r.largest), one(std::numbers::ln2), log(norm))[0]};
   }
 
-  template <real S>
+  template <number S>
   FORMWORK_INLINE pack<S> weight(pack<S> score, saved_row<S> saved) const {
-    const S kept = saved.kept == -infinity<S> ? infinity<S> : saved.kept;  // of a row that sees nothing: weight 0
+    const S kept = saved.kept == -infinity<S> ? S(infinity<S>) : saved.kept;  // of a row that sees nothing: weight 0
     return exp2_nonpositive(fma(pack<S>(-kept), pack<S>(score_unit), score));
   }
 
-  template <real S>
+  template <number S>
   FORMWORK_INLINE pack<S> slope(pack<S>, pack<S> weight, pack<S> gradient, saved_row<S> saved) const {
     return Power == 1 ? weight * (gradient - pack<S>(saved.sum)) : weight * (gradient - weight * pack<S>(saved.sum));
   }
 
  private:
-  template <real S>
-  static constexpr S infinity = std::numeric_limits<S>::infinity();
+  template <number S>
+  static constexpr real_of<S> infinity = std::numeric_limits<real_of<S>>::infinity();
 };
 
 }  // namespace formwork

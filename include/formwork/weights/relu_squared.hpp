@@ -14,34 +14,34 @@ struct relu_squared {
   using plugs_into = slot::weights;
   static constexpr double score_unit = 1;
 
-  template <real S>
+  template <number S>
   struct row {
     S share;
   };
-  template <real S>
+  template <number S>
   row<S> begin(Index visible) const {
     return {visible > 0 ? S(1) / static_cast<S>(visible) : S(0)};
   }
-  template <real S>
+  template <number S>
   FORMWORK_INLINE S step(row<S>&, S* scores, Index packs) const {
     for (Index j = 0; j < packs * lanes<S>; j += lanes<S>) square(pack<S>::load(scores + j)).store(scores + j);
     return S(1);
   }
-  template <real S>
+  template <number S>
   finished_row<S> finish(row<S> r) const {
     return {r.share, r.share};
   }
-  template <real S>
+  template <number S>
   FORMWORK_INLINE pack<S> weight(pack<S> score, saved_row<S> saved) const {
     return pack<S>(saved.kept) * square(score);
   }
-  template <real S>
+  template <number S>
   FORMWORK_INLINE pack<S> slope(pack<S> score, pack<S>, pack<S> gradient, saved_row<S> saved) const {
     return pack<S>(2 * saved.kept) * max(score, pack<S>(0)) * gradient;
   }
 
  private:
-  template <real S>
+  template <number S>
   FORMWORK_INLINE static pack<S> square(pack<S> score) {
     const pack<S> x = max(score, pack<S>(0));
     return x * x;

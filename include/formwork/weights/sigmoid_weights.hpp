@@ -18,29 +18,29 @@ struct sigmoid_weights {
   using plugs_into = slot::weights;
   static constexpr double score_unit = 1;
 
-  template <real S>
+  template <number S>
   struct row {
     S log_n;
   };
-  template <real S>
+  template <number S>
   row<S> begin(Index visible) const {
-    return {visible > 0 ? static_cast<S>(std::log(static_cast<double>(visible))) : std::numeric_limits<S>::infinity()};
+    return {visible > 0 ? static_cast<S>(std::log(static_cast<double>(visible))) : std::numeric_limits<real_of<S>>::infinity()};
   }
-  template <real S>
+  template <number S>
   FORMWORK_INLINE S step(row<S>& r, S* scores, Index packs) const {
     for (Index j = 0; j < packs * lanes<S>; j += lanes<S>)
       sigmoid(pack<S>::load(scores + j) - pack<S>(r.log_n)).store(scores + j);
     return S(1);
   }
-  template <real S>
+  template <number S>
   finished_row<S> finish(row<S> r) const {
     return {S(1), r.log_n};
   }
-  template <real S>
+  template <number S>
   FORMWORK_INLINE pack<S> weight(pack<S> score, saved_row<S> saved) const {
     return sigmoid(score - pack<S>(saved.kept));
   }
-  template <real S>
+  template <number S>
   FORMWORK_INLINE pack<S> slope(pack<S>, pack<S> weight, pack<S> gradient, saved_row<S>) const {
     return gradient * weight * (pack<S>(1) - weight);
   }
