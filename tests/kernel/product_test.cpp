@@ -336,11 +336,11 @@ TEMPLATE_TEST_CASE("an epilogue meets every element once, when its chain is whol
   fw::threads(1);
 }
 
+#ifdef _OPENMP
 TEST_CASE("two threads take half of a product each: columns where the tiles of rows cannot be halved") {
   constexpr Index l = fw::lanes<float>;
   const problem<float> p({3 * fw::tile_rows, 4 * l, 8192}, 2);
   fw::threads(2);
-  if (fw::threads() == 1) return;  // compiled without OpenMP
   const auto turn = product(operands::nn, p, start::fresh, [](Index, Index, fw::pack<float>, Index) {
     static thread_local float count = 0;
     return fw::pack<float>(++count);
@@ -350,6 +350,7 @@ TEST_CASE("two threads take half of a product each: columns where the tiles of r
   CHECK(turn(1, 0) - turn(0, 0) == 2);
   CHECK(turn(1, 2 * l) - turn(0, 2 * l) == 2);
 }
+#endif
 
 #ifdef __linux__
 TEMPLATE_TEST_CASE("products read and write nothing behind their operands, not even to throw it away", "", float, double) {
