@@ -133,3 +133,16 @@ TEST_CASE("scratch and pooled vectors give their memory back") {
   }
   CHECK(fw::pool::instance().statistics().in_use == before);
 }
+
+TEST_CASE("scratch_layout gives whole cache lines one after another, and no more than those") {
+  const fw::scratch<float> room(80);
+  fw::scratch_layout<float> measured, layout{room.data()};
+  std::ptrdiff_t at = 0;
+  for (const std::ptrdiff_t count : {1, 16, 17, 0, 15}) {
+    CHECK(layout.take(count) == room.data() + at);
+    CHECK(measured.take(count) == nullptr);
+    at += (count > 16 ? 2 : count > 0 ? 1 : 0) * 16;
+    CHECK(layout.used == at);
+    CHECK(measured.used == at);
+  }
+}

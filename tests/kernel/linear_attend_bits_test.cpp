@@ -72,6 +72,26 @@ TEMPLATE_TEST_CASE("linear attention gives the same bits every run and on 1, 2, 
   fw::threads(before);
 }
 
+TEST_CASE("linear attention's backward keeps one front for each chunk that is begun") {
+  const int before = fw::threads();
+  fw::threads(1);
+  fw::pool& pool = fw::pool::instance();
+  const auto peak = [&](Index length) {
+    const linear_case<float> one({1, 1, 64, 64}, {length});
+    const auto there = one.run(linear());
+    fw::matrix<float> dq(length, 64), dk(length, 64), dv(length, 64);
+    pool.trim(), pool.reset_peak();
+    const std::size_t in_use = pool.statistics().in_use;
+    fw::linear_attend_backward<float>(dq, dk, dv, one.dout, there.out, there.kept, one.q, one.k, one.v, one.batch, one.shape,
+                                      linear());
+    return pool.statistics().peak - in_use;
+  };
+  const Index chunk = fw::linear_chunk;
+  CHECK(peak(chunk + 1) == peak(2 * chunk));
+  CHECK(peak(2 * chunk) < peak(3 * chunk));
+  fw::threads(before);
+}
+
 TEMPLATE_TEST_CASE("linear attention: a sequence alone has the bits it has in a ragged batch, outputs and all gradients", "",
                    float, double) {
   using S = TestType;

@@ -6,6 +6,11 @@
 #include <atomic>
 #include <string>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
 using namespace checks;
 using fw::operands;
 using fw::start;
@@ -53,6 +58,36 @@ fw::matrix<S> chains(const problem<S>& p, start how) {
       for (Index j = 0; j < c.cols(); ++j) c(i, j) = fma(one(p.a(i, k)), one(p.b(k, j)), one(c(i, j)))[0];
   return c;
 }
+
+#ifdef __linux__
+/// A matrix whose last number is the last one before memory that may not be touched.
+template <class S>
+class before_a_wall {
+ public:
+  explicit before_a_wall(const fw::matrix<S>& m) : rows_(m.rows()), cols_(m.cols()) {
+    const auto bytes = static_cast<std::size_t>(m.size()) * sizeof(S), page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t in_front = (bytes + page - 1) / page * page;
+    mapped_ = in_front + page;
+    memory_ = static_cast<char*>(mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    REQUIRE(memory_ != MAP_FAILED);
+    REQUIRE(mprotect(memory_ + in_front, page, PROT_NONE) == 0);
+    first_ = reinterpret_cast<S*>(memory_ + in_front - bytes);
+    std::copy_n(m.data(), m.size(), first_);
+  }
+  before_a_wall(const before_a_wall&) = delete;
+  before_a_wall& operator=(const before_a_wall&) = delete;
+  ~before_a_wall() { munmap(memory_, mapped_); }
+
+  operator fw::view<S>() { return {first_, rows_, cols_, cols_}; }
+  operator fw::view<const S>() { return {first_, rows_, cols_, cols_}; }
+
+ private:
+  Index rows_, cols_;
+  std::size_t mapped_ = 0;
+  char* memory_ = nullptr;
+  S* first_ = nullptr;
+};
+#endif
 
 /// One off every edge: of tiles, panels, blocks, and of the sizes that choose another path.
 template <class S>
@@ -300,6 +335,39 @@ TEMPLATE_TEST_CASE("an epilogue meets every element once, when its chain is whol
       }
   fw::threads(1);
 }
+
+#ifdef _OPENMP
+TEST_CASE("two threads take half of a product each: columns where the tiles of rows cannot be halved") {
+  constexpr Index l = fw::lanes<float>;
+  const problem<float> p({3 * fw::tile_rows, 4 * l, 8192}, 2);
+  fw::threads(2);
+  const auto turn = product(operands::nn, p, start::fresh, [](Index, Index, fw::pack<float>, Index) {
+    static thread_local float count = 0;
+    return fw::pack<float>(++count);
+  });
+  fw::threads(1);
+  // Tiles are as wide as what a thread has, up to three packs.
+  CHECK(turn(1, 0) - turn(0, 0) == 2);
+  CHECK(turn(1, 2 * l) - turn(0, 2 * l) == 2);
+}
+#endif
+
+#ifdef __linux__
+TEMPLATE_TEST_CASE("products read and write nothing behind their operands, not even to throw it away", "", float, double) {
+  using S = TestType;
+  for (const Index m : {1, 3, 5, 13, 70})
+    for (const Index n : {1, 3, 17, 33, 61})
+      for (const Index k : {1, 5, 18, 33})
+        for (const operands form : forms) {
+          CAPTURE(m, n, k, int(form));
+          const problem<S> p({m, n, k}, 4);
+          before_a_wall<S> a(form == operands::tn ? transposed(p.a) : p.a), b(form == operands::nt ? transposed(p.b) : p.b);
+          before_a_wall<S> c(p.c);
+          multiply<S>(form, c, a, b, start::continued);
+          CHECK(same_bits(fw::matrix<S>(fw::view<const S>(c)), chains(p, start::continued)));
+        }
+}
+#endif
 
 TEMPLATE_TEST_CASE("the epilogues of layers are their formulas", "", float, double) {
   using S = TestType;

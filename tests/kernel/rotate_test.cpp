@@ -3,6 +3,8 @@
 
 #include "kernel/sweep.hpp"
 
+#include <numeric>
+
 using namespace checks;
 
 namespace {
@@ -100,6 +102,26 @@ TEMPLATE_TEST_CASE("rotate is as accurate as a naive loop, both ways, for ragged
                      naive<S>(x, heads, width, part, pairs, positions, 10000, -1),
                      naive<double>(x, heads, width, part, pairs, positions, 10000, -1), 3);
     }
+}
+
+TEMPLATE_TEST_CASE("even and odd lanes of two packs are split and joined, those of one lane left alone", "", float, double) {
+  const auto check = []<int N>(std::integral_constant<int, N>) {
+    using P = fw::pack<TestType, N>;
+    TestType x[2 * N], y[2 * N];
+    std::iota(x, x + 2 * N, TestType(0));
+    P a = P::load(x), b = P::load(x + N);
+    fw::split_lanes(a, b);
+    a.store(y), b.store(y + N);
+    for (int l = 0; l < N; ++l) {
+      CHECK(y[l] == x[2 * l]);
+      CHECK(y[N + l] == x[2 * l + 1]);
+    }
+    fw::join_lanes(a, b);
+    a.store(y), b.store(y + N);
+    CHECK(std::equal(x, x + 2 * N, y));
+  };
+  check(std::integral_constant<int, 1>());
+  check(std::integral_constant<int, fw::lanes<TestType>>());
 }
 
 TEST_CASE("rotate is as accurate as the rule asks over random shapes") { sweep(few_cases, random_case); }

@@ -140,6 +140,12 @@ TEST_CASE("METHODS 8.3: the adjoint of a kernel gives the worked gradients") {
   for (Index i = 0; i < 4; ++i) CHECK(dkernel(i, W - 1) == Approx(dk[i]).margin(1e-15));
 }
 
+TEMPLATE_TEST_CASE("the scan's tables have one group for each pack of channels", "", float, double) {
+  constexpr Index l = fw::lanes<TestType>;
+  for (const auto& [channels, groups] : {std::pair<Index, Index>{1, 1}, {l - 1, 1}, {l, 1}, {l + 1, 2}, {3 * l, 3}})
+    if (channels > 0) CHECK(fw::scan_tables<TestType>(fw::poles::real, 2, channels).groups() == groups);
+}
+
 TEST_CASE("every gradient of the scan matches central differences") {
   for (const poles kind : {poles::conjugate_pairs, poles::real}) {
     auto m = some_modes(kind, 3, 3);

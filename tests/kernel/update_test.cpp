@@ -112,6 +112,12 @@ TEST_CASE("adamw_update gives the published two steps") {
   CHECK(std::abs(p(0, 0) - .9916447403) <= 5e-10);
 }
 
+TEST_CASE("adamw_update's numbers are a first step's unless told: every weight moves by the rate") {
+  fw::matrix<double> p(1, 1, 1.0), m(1, 1, 0.0), v(1, 1, 0.0), g(1, 1, 0.1);
+  fw::adamw_update<double>(p, m, v, g, {.rate = .01});
+  CHECK(std::abs(p(0, 0) - .99) <= 1e-8);
+}
+
 TEMPLATE_TEST_CASE("updates are as accurate as naive loops at sizes around the lanes, with and without gaps", "", float, double) {
   using S = TestType;
   for (const auto& [rows, cols] : std::vector<std::pair<Index, Index>>{{1, 1}, {1, 15}, {1, 16}, {1, 17}, {3, 5}, {40, 33}, {2, 16385}})

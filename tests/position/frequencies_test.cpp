@@ -157,6 +157,8 @@ TEST_CASE("the dynamic table's base grows with the declared length as published,
   CHECK(std::abs(base_of(8, 8192) / 263105.261 - 1) <= 3e-9);
   for (const Index length : {0, 1, 2047, 2048})
     CHECK(of({.formula = fw::dynamic, .extension = 8, .training_length = 2048, .length = length}, 128) == of({}, 128));
+  // Even an extension from which 1 cannot be taken away.
+  CHECK(of({.formula = fw::dynamic, .extension = 1e17, .training_length = 2048, .length = 2048}, 128) == of({}, 128));
 }
 
 TEST_CASE("a declared length makes another value of rope; one of the policy's own stays without") {

@@ -72,4 +72,7 @@ TEST_CASE("rope names a width it cannot turn") {
   CHECK_THROWS_WITH(fw::rope<>{}.table<float>(7, 4), ContainsSubstring("7 of 7 columns"));
   CHECK_THROWS_WITH((fw::rope{.rotated_width = 10}.table<float>(8, 4)), ContainsSubstring("10 of 8 columns"));
   CHECK_THROWS_WITH((fw::rope{.base = 0}.table<float>(8, 4)), ContainsSubstring("base is 0"));
+  fw::matrix<float> x(3, 8);
+  CHECK_THROWS_WITH(fw::rope<>{}.rotate<float>(x, 0, fw::rope<>{}.table<float>(8, 4), fw::sequences{3}, fw::direction::forward),
+                    ContainsSubstring("there are 0 heads of width 0"));
 }

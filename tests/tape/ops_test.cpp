@@ -113,6 +113,8 @@ TEST_CASE("sum, mean and row_sums reduce") {
   check_one([](const auto& x) { return fw::sum(fw::multiply(x, x)); });
   check_one([](const auto& x) { return fw::mean(fw::multiply(x, x)); });
   check_one([](const auto& x) { return fw::row_sums(fw::multiply(x, x)); });
+  fw::tape<double> t{fw::recording::off};
+  CHECK(fw::sum(t.constant(fw::matrix<double>(3, 2, 1.0))).batch().rows() == 1);
 }
 
 TEST_CASE("shapes that do not fit name the operation and both shapes") {

@@ -50,6 +50,16 @@ TEST_CASE("a frozen parameter gets no gradient and records nothing") {
   CHECK_FALSE(p.has_gradient());
 }
 
+TEST_CASE("freezing a parameter drops the gradient it has: no step and no norm sees it") {
+  fw::tape<float> t;
+  auto p = ones(2, 3);
+  t.backward(square_sum(t, p));
+  p.freeze();
+  CHECK_FALSE(p.has_gradient());
+  p.unfreeze();
+  CHECK_FALSE(p.has_gradient());
+}
+
 TEST_CASE("inference records nothing") {
   fw::tape<float> t{fw::recording::off};
   const auto p = ones(2, 3);

@@ -169,4 +169,17 @@ class scratch {
   T* data_;
 };
 
+/// Hands out the arrays of a scratch one after another, each on a cache line; without a base it only counts.
+template <class T>
+struct scratch_layout {
+  T* base = nullptr;
+  std::ptrdiff_t used = 0;
+
+  T* take(std::ptrdiff_t count) {
+    T* at = base ? base + used : nullptr;
+    used += (count + 15) / 16 * 16;
+    return at;
+  }
+};
+
 }  // namespace formwork

@@ -25,18 +25,16 @@ struct attend_backward_room {
 
   /// Lays the arrays out from `base` on; without one, only counts `used`. So many heads' queries share the keys.
   attend_backward_room(S* base, head_shape shape, Index heads, Index queries, Index keys) {
-    const auto take = [&](Index count) {
-      S* at = base ? base + used : nullptr;
-      used += (count + 15) / 16 * 16;
-      return at;
-    };
+    scratch_layout<S> room{base};
     const Index q = whole_strips(std::min(queries, backward_queries)), block = backward_key_block;
     const Index k = whole_strips(std::min(keys, backward_keys));
     const Index key = padded<S>(shape.key_width), value = padded<S>(shape.head_width);
-    q_strips = take(q * key), dout_strips = take(q * value), q_rows = take(q * key), dout_rows = take(q * value);
-    sums = take(q), dq = take(heads * whole_strips(queries) * key), dk = take(k * key), dv = take(k * value);
-    k_panels = take(block * key), v_panels = take(block * value), k_rows = take(block * key);
-    weights = take(query_block * block), dscores = take(query_block * block);
+    q_strips = room.take(q * key), dout_strips = room.take(q * value);
+    q_rows = room.take(q * key), dout_rows = room.take(q * value);
+    sums = room.take(q), dq = room.take(heads * whole_strips(queries) * key), dk = room.take(k * key), dv = room.take(k * value);
+    k_panels = room.take(block * key), v_panels = room.take(block * value), k_rows = room.take(block * key);
+    weights = room.take(query_block * block), dscores = room.take(query_block * block);
+    used = room.used;
   }
 };
 

@@ -19,22 +19,19 @@ struct attend_mixed_backward_room {
 
   /// Lays the arrays out from `base` on; without one, only counts `used`.
   attend_mixed_backward_room(S* base, head_shape shape, Index keys, bool factors) {
-    const auto take = [&](Index count) {
-      S* at = base ? base + used : nullptr;
-      used += (count + 15) / 16 * 16;
-      return at;
-    };
+    scratch_layout<S> room{base};
     const Index blocks = (keys + mixed_key_block - 1) / mixed_key_block, step = head_step<S, mixed_rows>;
     const Index key = mixed_rows * padded<S>(shape.key_width), value = mixed_rows * padded<S>(shape.head_width);
-    q_strips = take(shape.query_heads * key), q_rows = take(shape.query_heads * key),
-    dq = take(shape.query_heads * key);
-    dout_strips = take(shape.output_heads * value), dout_rows = take(shape.output_heads * value);
-    totals = take(shape.heads * mixed_rows), weight_totals = take(shape.heads * mixed_rows);
-    scores = take(blocks * shape.query_heads * step), gradients = take(blocks * shape.heads * step);
-    weights = take(shape.heads * step), mixed = take(shape.output_heads * step);
-    factored = factors ? take(shape.output_heads * step) : nullptr;
-    score_sums = take(shape.query_heads * shape.heads * lanes<S>);
-    weight_sums = take(shape.heads * shape.output_heads * lanes<S>);
+    q_strips = room.take(shape.query_heads * key), q_rows = room.take(shape.query_heads * key);
+    dq = room.take(shape.query_heads * key);
+    dout_strips = room.take(shape.output_heads * value), dout_rows = room.take(shape.output_heads * value);
+    totals = room.take(shape.heads * mixed_rows), weight_totals = room.take(shape.heads * mixed_rows);
+    scores = room.take(blocks * shape.query_heads * step), gradients = room.take(blocks * shape.heads * step);
+    weights = room.take(shape.heads * step), mixed = room.take(shape.output_heads * step);
+    factored = factors ? room.take(shape.output_heads * step) : nullptr;
+    score_sums = room.take(shape.query_heads * shape.heads * lanes<S>);
+    weight_sums = room.take(shape.heads * shape.output_heads * lanes<S>);
+    used = room.used;
   }
 };
 

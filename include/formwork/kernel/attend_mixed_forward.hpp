@@ -22,19 +22,16 @@ struct attend_mixed_forward_room {
   /// Lays the arrays out from `base` on; without one, only counts `used`.
   template <int Rows>
   attend_mixed_forward_room(std::integral_constant<int, Rows>, S* base, head_shape shape, Index keys) {
-    const auto take = [&](Index count) {
-      S* at = base ? base + used : nullptr;
-      used += (count + 15) / 16 * 16;
-      return at;
-    };
+    scratch_layout<S> room{base};
     const Index blocks = (keys + mixed_key_block - 1) / mixed_key_block, step = head_step<S, Rows>;
-    queries = take(shape.query_heads * Rows * shape.key_width);
-    tile = take(std::max(shape.query_heads, shape.output_heads) * step);
-    strip = take(blocks * shape.heads * step);
-    rescale = take(blocks * shape.heads * Rows);
-    pending = take(shape.heads * Rows);
-    mix = take(shape.heads * shape.output_heads);
-    sum = take(shape.output_heads * Rows * padded<S>(shape.head_width));
+    queries = room.take(shape.query_heads * Rows * shape.key_width);
+    tile = room.take(std::max(shape.query_heads, shape.output_heads) * step);
+    strip = room.take(blocks * shape.heads * step);
+    rescale = room.take(blocks * shape.heads * Rows);
+    pending = room.take(shape.heads * Rows);
+    mix = room.take(shape.heads * shape.output_heads);
+    sum = room.take(shape.output_heads * Rows * padded<S>(shape.head_width));
+    used = room.used;
   }
 };
 

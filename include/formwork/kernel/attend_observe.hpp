@@ -21,16 +21,13 @@ struct attend_observe_room {
   /// Lays the arrays out from `base` on; without one, only counts `used`.
   template <int Rows>
   attend_observe_room(std::integral_constant<int, Rows>, S* base, head_shape shape, bool mixes) {
-    const auto take = [&](Index count) {
-      S* at = base ? base + used : nullptr;
-      used += (count + 15) / 16 * 16;
-      return at;
-    };
+    scratch_layout<S> room{base};
     const Index together = mixes ? shape.query_heads : 1;
-    queries = take(together * Rows * shape.key_width);
-    tile = take(together * head_step<S, Rows>);
-    mixed = mixes ? take(shape.heads * head_step<S, Rows>) : tile;
-    panels = take(mixed_key_block * shape.key_width);
+    queries = room.take(together * Rows * shape.key_width);
+    tile = room.take(together * head_step<S, Rows>);
+    mixed = mixes ? room.take(shape.heads * head_step<S, Rows>) : tile;
+    panels = room.take(mixed_key_block * shape.key_width);
+    used = room.used;
   }
 };
 

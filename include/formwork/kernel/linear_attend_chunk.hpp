@@ -225,19 +225,6 @@ S inverse_of(S denominator) {
   return denominator == 0 ? S(0) : 1 / denominator;
 }
 
-/// Hands out the arrays of a scratch one after another, each on a cache line; without a base it only counts.
-template <real S>
-struct scratch_layout {
-  S* base = nullptr;
-  Index used = 0;
-
-  S* take(Index count) {
-    S* at = base ? base + used : nullptr;
-    used += (count + 15) / 16 * 16;
-    return at;
-  }
-};
-
 /// The key heads of a sequence that one task takes: all of them if there are sequences enough for the threads, as the heads of
 /// a row share pages of memory.
 inline Index heads_together(const sequences& batch, Index key_heads) {
