@@ -26,7 +26,7 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// What attention within a text and attention to another one share: the policies of scores and weights around the projections,
 /// and the way back through the fused kernel. Not a mixer itself.
-template <real S, class DefaultMask, class... Policy>
+template <number S, class DefaultMask, class... Policy>
 struct scored_attention : projections<S> {
   static_assert((fits_scalar<Policy, S> && ...),
                 "formwork: a policy that learns has its own scalar; give it that of the attention: talking_heads<S>");
@@ -105,7 +105,7 @@ struct scored_attention : projections<S> {
   /// Where the tape watches: what the observers see of the rows that attend_forward gave `kept`; queries, keys and batches as
   /// attend_observe takes them.
   void observe(tape<S>& t, const matrix<S>& kept, const auto& used, const auto&... queries_and_keys) const {
-    if constexpr (std::tuple_size_v<observer_types> > 0) {
+    if constexpr (std::tuple_size_v<observer_types> > 0 && real<S>) {
       if (!watched(t)) return;
       observations<S>& list = *t.watched();
       std::array<view<S>, std::tuple_size_v<observer_types>> seen;

@@ -11,7 +11,7 @@
 namespace formwork::inline FORMWORK_ABI {
 
 /// Sorts what a model of tokens is composed of, in any order: kinds of layers, and at most one absolute position.
-template <real S, class... Part>
+template <number S, class... Part>
 struct model_parts {
  private:
   template <class P>
@@ -40,7 +40,7 @@ struct model_parts {
 };
 
 /// In the place of a final norm where the residual policy needs none.
-template <real S>
+template <number S>
 struct no_norm {
   static no_norm make(Index, no_norm = {}) { return {}; }
   var<S> operator()(const var<S>& x) const { return x; }
@@ -56,7 +56,7 @@ using final_norm_t =
     std::conditional_t<First::residual_type::final_norm, typename First::norm_type, no_norm<typename Stack::scalar>>;
 
 /// Where a model of tokens begins: their vectors and, where it has an absolute position, those of their places.
-template <real S, class Position>
+template <number S, class Position>
 var<S> embed_tokens(tape<S>& t, const embedding<S>& embed, const Position& position, std::span<const Index> ids,
                     const sequences& batch) {
   auto x = embed(t, ids, batch);
