@@ -66,7 +66,8 @@ TEMPLATE_TEST_CASE("losses and gradients of a model on numbers with slopes have 
       at_rest, moving,
       [&](auto& p, auto& q) {
         if (!p) return;
-        for (Index i = 0; i < p.size(); ++i, ++compared) different += p.gradient().data()[i] != fw::value_of(q.gradient().data()[i]);
+        for (Index i = 0; i < p.size(); ++i, ++compared)
+          different += p.gradient().data()[i] != fw::value_of(q.gradient().data()[i]);
       },
       [](auto&, auto&) {});
   CHECK(different == 0);

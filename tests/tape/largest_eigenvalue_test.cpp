@@ -117,7 +117,7 @@ TEST_CASE("the sharpness of a small model is the largest eigenvalue of its whole
   CHECK(top.converged);
   CHECK(top.value == Approx(oracle.eigenvalues()(n - 1)).epsilon(1e-10));
   CHECK(top.products < n / 2);
-  CHECK(std::abs(fw::eigen(top.vector).dot(oracle.eigenvectors().col(n - 1).transpose())) == Approx(1).epsilon(1e-10));
+  CHECK(std::abs((fw::eigen(top.vector) * oracle.eigenvectors().col(n - 1))(0)) == Approx(1).epsilon(1e-10));
 }
 
 TEST_CASE("an empty matrix and options that make no sense are refused") {

@@ -48,6 +48,10 @@ struct scored_attention : projections<S> {
   static_assert(((!fits_one_of<Policy, slot::observer> || observer_policy<Policy>) && ...),
                 "formwork: an observer has a name, begin<S>(), take(row, at, scores, weights) and finish(row); see "
                 "contract/observer.hpp");
+  static_assert((!rotary_position<position_type> || rotates<position_type, S>)&&(!distance_position<position_type> ||
+                                                                                 biases_distances<position_type, S>),
+                "formwork: this position is written for plain numbers, template <real S>; numbers with slopes need template "
+                "<number S>");
   static_assert(separate_heads<heads_type> || !sees_by_head<mask_type>,
                 "formwork: heads that mix see the same keys; give them one mask, or take heads that do not mix");
 

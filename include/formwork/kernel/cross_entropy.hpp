@@ -52,8 +52,8 @@ class cross_entropy_chunk {
       : head_(head), hidden_(most, head.width()), logits_(most, padded<S>(head.vocab())), factor_(most) {}
 
   /// Σ of the losses of `rows`, indices into hidden and targets; in training e and c stay for gradients().
-  void forward(compensated_sum<wide_of<S>>& loss, S* lse, view<const S> hidden, std::span<const Index> targets, std::span<const Index> rows,
-               double scale) {
+  void forward(compensated_sum<wide_of<S>>& loss, S* lse, view<const S> hidden, std::span<const Index> targets,
+               std::span<const Index> rows, double scale) {
     const auto count = static_cast<Index>(rows.size());
     const scratch<wide_of<S>> row_loss(count);
     gather(hidden, rows);

@@ -171,7 +171,7 @@ void rotate(view<S> x, const rotary_table<real_of<S>>& table, Index heads, Index
       for (Index i = first; i < last; ++i) {
         while (i >= rows.first(s + 1)) ++s;
         const Index position = rows.start(s) + i - rows.first(s);
-        const real_of<S>*cos = table.cos(position), *sin = table.sin(position);
+        const real_of<S> *cos = table.cos(position), *sin = table.sin(position);
         S *head = x.row(i), *const end = head + x.cols();
         for (; head < end; head += head_width) rotate_head<Pairing, Direction>(head, cos, sin, turned);
       }

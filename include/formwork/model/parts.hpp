@@ -35,6 +35,9 @@ struct model_parts {
   using position_type = typename decltype(position_of(join_lists<if_policy<Part>...>()))::type;
   static_assert(!rotary_position<position_type>,
                 "formwork: a rotary position turns queries and keys; give it to attention, not to the model");
+  static_assert(!absolute_position<position_type> || embeds<position_type, S>,
+                "formwork: this position is not written for the model's scalar; one that learns is given it, as in learned<S>, "
+                "others are template <number S>");
   static_assert(!biased_position<position_type> && !distance_position<position_type>,
                 "formwork: this position adds to scores; give it to attention, not to the model");
 };

@@ -20,6 +20,7 @@ namespace formwork::inline FORMWORK_ABI {
 template <number S>
 struct learned {
   using plugs_into = slot::position;
+  using scalar = S;
 
   Index longest = 1024;  ///< positions there are vectors for
   parameter<S> table = {};

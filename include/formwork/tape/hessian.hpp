@@ -55,12 +55,16 @@ void for_each_pair(T& a, U& b, Parameters&& parameters, Values&& values) {
 /// given again, with this scalar: hessian h(model, loss, t5<dual_number<float>>{.buckets = 64}).
 ///
 /// Shapes    v, H v (1 × size()): the parameters that are not frozen, one after another, in the order of fields().
-/// Numerics  the loss and its gradients have the bits of the plain model's, H v those of any number of threads. Error of H v in double
-///           ≤ 1e-9 of its largest number against central differences of gradients (hessian_test.cpp).
-/// Cost      a product: a step of three times the operations and twice the memory; the model's numbers once more.
-/// Throws    argument_error where a slope has another size, or the loss of the model run again is not the model's; numeric_error
+/// Numerics  the loss and its gradients have the plain model's bits; H v has the same bits for any number of threads. In double it
+///           differs from central differences of gradients by ≤ 1e-8 of its largest number (hessian_test.cpp). Dropout draws the
+///           same in every product.
+/// Cost      a product is a forward and backward pass of three times the operations and twice the memory; beside that the model's
+///           numbers twice more.
+/// Throws    argument_error where v has another size, or the loss of the model run again is not the model's; numeric_error
 ///           where the loss is not finite.
 /// Source    Pearlmutter, Neural Computation 6(1), 1994, doi:10.1162/neco.1994.6.1.147.
+/// Differs   a model is a template of its scalar and of parts that are (with_scalar); what is written for plain numbers alone, as
+///           linear attention and state spaces are, does not compile and says so.
 template <class Model, class Loss>
 class hessian {
  public:
@@ -70,7 +74,8 @@ class hessian {
 
   /// Keeps the model: later products are of what it has learned by then.
   template <class... Value>
-  hessian(const Model& model, Loss loss, const Value&... value) : model_(model), loss_(std::move(loss)), twin_(made(model, value...)) {
+  hessian(const Model& model, Loss loss, const Value&... value)
+      : model_(model), loss_(std::move(loss)), twin_(made(model, value...)) {
     follow({});
     const scalar here = loss_of(model_), again = value_of(loss_of(twin_));
     require(here == again, "hessian: the loss is ", here, " but ", again, " of the model made again; give hessian() the values "

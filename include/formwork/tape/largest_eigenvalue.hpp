@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace formwork::inline FORMWORK_ABI {
@@ -73,15 +74,16 @@ struct tridiagonal {
 };
 
 /// The largest (most positive) eigenvalue of a symmetric A that is only multiplied with: Lanczos' method, every new vector made
-/// orthogonal to all before it, twice.
+/// orthogonal to all before it, twice. Of a loss's Hessian it is the sharpness (Cohen et al., 2103.00065).
 ///
 ///   hessian h(model, loss);
-///   const auto sharpness = largest_eigenvalue(h, {.tolerance = 1e-3});
+///   const double sharpness = largest_eigenvalue(h, {.tolerance = 1e-3}).value;
 ///
 /// `a` has size(), scalar and a * v, for v (1 × size()): hessian, or anything of one's own.
 ///
-/// Numerics  bits depend on A's products and the seed alone. An eigenvector that the start has no part of is not found: by chance, none.
-/// Cost      products() of A, and for the i-th of them 4 i passes over a vector; they are all held, in the scalar of A.
+/// Numerics  bits depend on A's products and the seed alone. The start has a part of every eigenvector, but for an accident of
+///           probability 0.
+/// Cost      the products, and for the i-th of them 4 i passes over a vector; all vectors are held, in the scalar of A.
 /// Throws    argument_error for an A of no size, or options that are not positive.
 /// Source    Lanczos, J. Res. Natl. Bur. Stand. 45, 1950, doi:10.6028/jres.045.026.
 template <class A>
