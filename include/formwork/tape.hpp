@@ -12,11 +12,15 @@
 ///   distances   tables by distance: of a formula, of a learned table's rows; what biases that learn are made of
 ///   fields      the members of a module, listed once; walks over its parameters
 ///   gradcheck   gradients against central differences
+///   hessian     products with the matrix of a loss's second derivatives
+///   largest_eigenvalue   of a matrix that is only multiplied with: a Hessian's sharpness
 #include <formwork/tape/assign.hpp>
 #include <formwork/tape/checkpoint.hpp>
 #include <formwork/tape/distances.hpp>
 #include <formwork/tape/fields.hpp>
 #include <formwork/tape/gradcheck.hpp>
+#include <formwork/tape/hessian.hpp>
+#include <formwork/tape/largest_eigenvalue.hpp>
 #include <formwork/tape/observation.hpp>
 #include <formwork/tape/ops.hpp>
 #include <formwork/tape/parameter.hpp>

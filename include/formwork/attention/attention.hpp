@@ -26,7 +26,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///           length.
 /// Throws    argument_error for sizes that do not divide, a wrong width, a state that is full or was declared another length.
 /// Source    Vaswani et al., 1706.03762; key_width apart from head_width: kexue.fm/archives/7325.
-template <real S, class... Policy>
+template <number S, class... Policy>
 struct attention : scored_attention<S, causal, Policy...> {
   static_assert((fits_one_of<Policy, slot::mask, slot::position, slot::scale, slot::score, slot::heads, slot::weights,
                              slot::observer> && ...),

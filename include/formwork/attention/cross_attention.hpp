@@ -25,7 +25,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Cost      the memory is projected once a state, not once a token; a step attends to all of it.
 /// Throws    argument_error for sizes that do not divide, a wrong width, or another number of sequences than the memory has.
 /// Source    Vaswani et al., 1706.03762, section 3.2.3 ("encoder-decoder attention").
-template <real S, class... Policy>
+template <number S, class... Policy>
 struct cross_attention : scored_attention<S, full, Policy...> {
   static_assert((fits_one_of<Policy, slot::mask, slot::position, slot::scale, slot::score, slot::heads, slot::weights,
                              slot::observer> && ...),

@@ -13,7 +13,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Shapes    Q (width × query_heads · key_width), K (width × key_heads · key_width), V (width × value_heads · head_width), O
 ///           (output_heads · head_width × width).
 /// Throws    argument_error for an input of another width.
-template <real S>
+template <number S>
 struct projections {
   linear<S> query, key, value, output;
   head_shape shape;

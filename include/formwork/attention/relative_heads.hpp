@@ -10,7 +10,7 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// What vectors by distance add around the kernel: products of queries with those of keys before it, of summed weights with
 /// those of values behind it, and the way back. Nothing for a position without such vectors.
-template <class Position, real S>
+template <class Position, number S>
 struct relative_heads {
   relative_heads(const Position&, view<const S>, const head_shape&, const auto&) {}
   void enter(auto&) {}
@@ -19,7 +19,7 @@ struct relative_heads {
   void add_gradients(view<S>, view<const S>, view<const S>, auto&, const auto&) const {}
 };
 
-template <class Position, real S>
+template <class Position, number S>
   requires relates_vectors<Position, S>
 struct relative_heads<Position, S> {
   head_shape shape;

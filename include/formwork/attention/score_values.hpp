@@ -15,7 +15,7 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// What scale, score, position and weights have to give besides themselves: factors and numbers of each head and tables by
 /// distance, made on the tape, so that their gradients go back to whatever they were made from. Empty where there are none.
-template <real S>
+template <number S>
 struct score_values {
   var<S> factors = {};  ///< of the scale, (1 × query heads)
   var<S> numbers = {}, biases = {}, weight_factors = {};
@@ -62,17 +62,17 @@ struct score_values {
   }
 };
 
-template <real S>
+template <number S>
 view<const S> value_of(const var<S>& x) {
   return x ? x.value() : view<const S>();
 }
-template <real S>
+template <number S>
 view<const S> value_of(const matrix<S>& x) {
   return x;
 }
 
 /// The same without a tape, for a state.
-template <real S>
+template <number S>
 struct kept_score_values {
   matrix<S> factors = {}, numbers = {}, biases = {}, weight_factors = {}, key_vectors = {}, value_vectors = {};
   Index first = 0;
@@ -88,7 +88,7 @@ struct kept_score_values {
 };
 
 /// Queries and keys as the scale wants them, before they are turned: in place, with what the way back needs.
-template <class Scale, real S>
+template <class Scale, number S>
 struct scaled_heads {
   using base = kernel_scale<Scale>;
   static constexpr lengths q_lengths = query_lengths_of<base>, k_lengths = key_lengths_of<base>;
@@ -127,16 +127,16 @@ struct scaled_heads {
   static matrix<S> factor_gradient(const matrix<S>& dots, const S* factors) {
     matrix<S> d(1, dots.cols());
     for (Index h = 0; h < dots.cols(); ++h) {
-      double total = 0;
-      for (Index i = 0; i < dots.rows(); ++i) total += static_cast<double>(dots(i, h));
-      d(0, h) = static_cast<S>(total / static_cast<double>(factors[h]));
+      wide_of<S> total(0);
+      for (Index i = 0; i < dots.rows(); ++i) total += widened(dots(i, h));
+      d(0, h) = rounded<S>(total / widened(factors[h]));
     }
     return d;
   }
 };
 
 /// The kernel's score formula of the policies and their values.
-template <real S, class Score, class Position>
+template <number S, class Score, class Position>
 auto scores_in_kernel(const Score& score, const Position& position, view<const S> numbers, view<const S> biases, Index first) {
   const auto formula = [&] {
     if constexpr (learns_numbers<Score, S>)
@@ -149,13 +149,13 @@ auto scores_in_kernel(const Score& score, const Position& position, view<const S
   else
     return with_bias(formula, position);
 }
-template <real S, class Score, class Position>
+template <number S, class Score, class Position>
 auto scores_in_kernel(const Score& score, const Position& position, const auto& values) {
   return scores_in_kernel<S>(score, position, value_of(values.numbers), value_of(values.biases), values.first);
 }
 
 /// The kernel's weights.
-template <real S, class Weights>
+template <number S, class Weights>
 auto weights_in_kernel(const Weights& weights, [[maybe_unused]] const auto& values) {
   if constexpr (learns_weights<Weights, S>)
     return distance_weighed<S, std::remove_cvref_t<decltype(weights.base)>>{weights.base,

@@ -26,7 +26,7 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// What attention within a text and attention to another one share: the policies of scores and weights around the projections,
 /// and the way back through the fused kernel. Not a mixer itself.
-template <real S, class DefaultMask, class... Policy>
+template <number S, class DefaultMask, class... Policy>
 struct scored_attention : projections<S> {
   static_assert((fits_scalar<Policy, S> && ...),
                 "formwork: a policy that learns has its own scalar; give it that of the attention: talking_heads<S>");
@@ -48,6 +48,10 @@ struct scored_attention : projections<S> {
   static_assert(((!fits_one_of<Policy, slot::observer> || observer_policy<Policy>) && ...),
                 "formwork: an observer has a name, begin<S>(), take(row, at, scores, weights) and finish(row); see "
                 "contract/observer.hpp");
+  static_assert((!rotary_position<position_type> || rotates<position_type, S>)&&(!distance_position<position_type> ||
+                                                                                 biases_distances<position_type, S>),
+                "formwork: this position is written for plain numbers, template <real S>; numbers with slopes need template "
+                "<number S>");
   static_assert(separate_heads<heads_type> || !sees_by_head<mask_type>,
                 "formwork: heads that mix see the same keys; give them one mask, or take heads that do not mix");
 
@@ -105,7 +109,7 @@ struct scored_attention : projections<S> {
   /// Where the tape watches: what the observers see of the rows that attend_forward gave `kept`; queries, keys and batches as
   /// attend_observe takes them.
   void observe(tape<S>& t, const matrix<S>& kept, const auto& used, const auto&... queries_and_keys) const {
-    if constexpr (std::tuple_size_v<observer_types> > 0) {
+    if constexpr (std::tuple_size_v<observer_types> > 0 && real<S>) {
       if (!watched(t)) return;
       observations<S>& list = *t.watched();
       std::array<view<S>, std::tuple_size_v<observer_types>> seen;

@@ -12,7 +12,7 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// Queries and keys as the kernel takes them: turned in place, or, by a position that turns in parts, copied to matrices with
 /// all parts of a head side by side, each filled to whole packs.
-template <position_policy Position, mask_policy Mask, real S>
+template <position_policy Position, mask_policy Mask, number S>
 struct turned_heads {
   static constexpr bool in_parts = rotates_in_parts<Position, S>;
   static constexpr int parts = !in_parts ? 1 : Mask::sees_ahead ? 3 : 2;

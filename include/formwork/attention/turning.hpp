@@ -13,11 +13,11 @@ namespace formwork::inline FORMWORK_ABI {
 
 /// Turns queries and keys by a table and the policy that made it: what a call, a recording or a state holds on to, whatever
 /// the layer is given later. Does nothing for a position policy that does not rotate.
-template <class Position, real S>
+template <class Position, number S>
 struct turns {
   void operator()(view<S>, Index, const sequences&, direction, side, int = 0) const {}
 };
-template <class Position, real S>
+template <class Position, number S>
   requires rotates<Position, S>
 struct turns<Position, S> {
   using table_type = typename Position::template table_type<S>;
@@ -34,7 +34,7 @@ struct turns<Position, S> {
 /// call has needed; copies of a layer share them.
 ///
 /// Cost      a search among at most four; any number of threads may ask at once.
-template <class Position, real S>
+template <class Position, number S>
 class turning_tables {
  public:
   /// For heads of that width at positions 0 .. positions - 1; declared length 0: none, the policy's own holds.
@@ -78,7 +78,7 @@ class turning_tables {
 /// The keys of a state as they were before they were turned: what turning them again starts from.
 ///
 /// Cost      one copied row a token and layer; as much memory again as the turned keys.
-template <real S>
+template <number S>
 class unturned_keys {
  public:
   unturned_keys() = default;

@@ -10,11 +10,11 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-template <real S>
+template <number S>
 class var;
-template <real S>
+template <number S>
 class tape;
-template <real S>
+template <number S>
 class parameter;
 
 enum class biases { none, all };

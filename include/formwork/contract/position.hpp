@@ -111,7 +111,7 @@ concept embeds = requires(const P& p, const var<S>& x) {
 };
 
 template <class P>
-concept absolute_position = embeds<P, float> || embeds<P, double>;
+concept absolute_position = embeds<P, float> || embeds<P, double> || requires { requires embeds<P, typename P::scalar>; };
 
 /// Adds to every score what the places of its query and key say:
 ///
@@ -139,7 +139,8 @@ concept biases_distances = requires(const P& p, tape<S>& t, index_range distance
 };
 
 template <class P>
-concept distance_position = biases_distances<P, float> || biases_distances<P, double>;
+concept distance_position =
+    biases_distances<P, float> || biases_distances<P, double> || requires { requires biases_distances<P, typename P::scalar>; };
 
 /// Adds to every key and to every value a vector of its distance from the query:
 ///
@@ -156,7 +157,8 @@ concept relates_vectors = requires(const P& p, tape<S>& t, index_range distances
 };
 
 template <class P>
-concept relative_position = relates_vectors<P, float> || relates_vectors<P, double>;
+concept relative_position =
+    relates_vectors<P, float> || relates_vectors<P, double> || requires { requires relates_vectors<P, typename P::scalar>; };
 
 /// Tokens have no place: the default of attention and of models.
 struct no_position {

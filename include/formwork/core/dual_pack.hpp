@@ -25,6 +25,10 @@ template <real S>
 inline constexpr int lanes<dual_number<S>> = lanes<S>;
 
 template <real S>
+FORMWORK_INLINE S value_of(const dual_number<S>& x) {
+  return x.value[0];
+}
+template <real S>
 FORMWORK_INLINE bool vanishes(const dual_number<S>& x) {
   return x.value[0] == 0 && x.slope[0] == 0;
 }
@@ -36,6 +40,9 @@ template <number D>
   requires has_slope<D>
 FORMWORK_INLINE D rounded(const dual_number<double>& x) {
   return {rounded<real_of<D>>(x.value[0]), rounded<real_of<D>>(x.slope[0])};
+}
+inline dual_number<double> logarithm(const dual_number<double>& x) {
+  return {logarithm(x.value[0]), x.slope[0] / x.value[0]};
 }
 
 /// N lanes of numbers with slopes: a pack of values and one of slopes. In memory each value is beside its slope.

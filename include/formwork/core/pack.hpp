@@ -329,6 +329,11 @@ FORMWORK_INLINE pack<S, N> value_of(pack<S, N> x) {
   return x;
 }
 
+template <real S>
+constexpr S value_of(S x) {
+  return x;
+}
+
 /// Whether x is zero; its slope too, where it has one.
 template <real S>
 constexpr bool vanishes(S x) {
@@ -350,6 +355,8 @@ template <real S>
 constexpr S rounded(double x) {
   return static_cast<S>(x);
 }
+/// The standard library's logarithm, of a long sum.
+inline double logarithm(double x) { return std::log(x); }
 
 /// The lanes of x in double: the lower half of them and the upper half; and back, rounded.
 template <int N>

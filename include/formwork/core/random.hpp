@@ -165,27 +165,27 @@ class rng {
   }
 
   /// Every element uniform in [low, high).
-  template <real S>
+  template <number S>
   void fill_uniform(view<S> out, double low, double high) {
     fill(out, [=](P a, P b, std::uint64_t, double* pair) {
       const P span(high - low);
       write(pair, fma(a - P(1), span, P(low)), fma(b - P(1), span, P(low)));
     });
   }
-  template <real S>
+  template <number S>
   void fill_uniform(matrix<S>& out, double low, double high) {
     fill_uniform(out.all(), low, high);
   }
 
   /// Every element normal with mean 0 and the given standard deviation.
-  template <real S>
+  template <number S>
   void fill_normal(view<S> out, double deviation) {
     fill(out, [=](P a, P b, std::uint64_t, double* pair) {
       const auto z = normal_pair(a, b);
       write(pair, P(deviation) * z.cos, P(deviation) * z.sin);
     });
   }
-  template <real S>
+  template <number S>
   void fill_normal(matrix<S>& out, double deviation) {
     fill_normal(out.all(), deviation);
   }
@@ -195,7 +195,7 @@ class rng {
   ///
   /// Source    METHODS of kexue.fm/archives/8620: the cut distribution has the variance 0.7737413.
   /// Differs   TensorFlow's truncated_normal does not scale: its deviation is 0.8796 of the one it is given.
-  template <real S>
+  template <number S>
   void fill_truncated_normal(view<S> out, double deviation) {
     const double scale = deviation * 1.1368472343385565;
     const philox source{at_.key};
@@ -212,7 +212,7 @@ class rng {
       }
     });
   }
-  template <real S>
+  template <number S>
   void fill_truncated_normal(matrix<S>& out, double deviation) {
     fill_truncated_normal(out.all(), deviation);
   }
@@ -251,7 +251,7 @@ class rng {
 
   /// Elements 2 b and 2 b + 1, counted along the rows, are made of block next + b; make(a, b, block, pair) turns uniform
   /// packs in [1, 2) of `width` blocks into their elements.
-  template <real S, class Make>
+  template <number S, class Make>
   void fill(view<S> out, Make make) {
     constexpr Index chunk = 2048, step = 2 * philox::width;
     const Index size = out.size(), cols = out.cols();
@@ -296,7 +296,7 @@ class dropout_mask {
   }
 
   /// factor[j] is 1/(1 - rate) where column j is kept, else 0.
-  template <real S>
+  template <number S>
   void row(S* factor, Index columns, Index sequence, Index position) const {
     constexpr Index chunk = 256;
     const S scale = S(scale_);

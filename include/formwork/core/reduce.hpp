@@ -5,7 +5,8 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// Adds numbers in double with the rounding errors carried along (Neumaier, 1974).
+/// Adds numbers in double with the rounding errors carried along (Neumaier, 1974); values and slopes alike.
+template <number W = double>
 class compensated_sum {
  public:
   void add(double x) {
@@ -19,15 +20,25 @@ class compensated_sum {
  private:
   double sum_ = 0, rest_ = 0;
 };
+template <number W>
+  requires has_slope<W>
+class compensated_sum<W> {
+ public:
+  void add(const W& x) { value_.add(x.value[0]), slope_.add(x.slope[0]); }
+  W value() const { return {value_.value(), slope_.value()}; }
+
+ private:
+  compensated_sum<double> value_, slope_;
+};
 
 /// Σ term(i) over packs of indices 0 .. n - 1, the shape of the sum fixed by n alone: blocks of 128 packs in four
 /// chains each, blocks added in double with their rounding errors. term(i, count, sum) returns sum + its `count`
 /// numbers from i.
-template <real S, class Term>
-double sum_in_blocks(Index n, Term term) {
+template <number S, class Term>
+wide_of<S> sum_in_blocks(Index n, Term term) {
   using P = pack<S>;
   constexpr Index wide = 4 * P::size, block = 32 * wide;
-  compensated_sum total;
+  compensated_sum<wide_of<S>> total;
   for (Index first = 0; first < n; first += block) {
     const Index last = std::min(first + block, n);
     P a[4] = {P(0), P(0), P(0), P(0)};
@@ -38,7 +49,7 @@ double sum_in_blocks(Index n, Term term) {
 #pragma GCC unroll 4
     for (int c = 0; c < 4; ++c, i += P::size)
       if (i < last) a[c] = term(i, std::min<Index>(P::size, last - i), a[c]);
-    total.add(static_cast<double>(sum((a[0] + a[2]) + (a[1] + a[3]))));
+    total.add(widened(sum((a[0] + a[2]) + (a[1] + a[3]))));
   }
   return total.value();
 }
@@ -46,16 +57,16 @@ double sum_in_blocks(Index n, Term term) {
 /// Σ x_i.
 ///
 /// Numerics  error ≤ (32 + log2(4 lanes)) u Σ |x_i| for any n, u = 2^-24 (double: 2^-53); the same bits at any address.
-template <real S>
-double sum(const S* x, Index n) {
+template <number S>
+wide_of<S> sum(const S* x, Index n) {
   return sum_in_blocks<S>(n, [x](Index i, Index count, pack<S> a) { return a + pack<S>::load(x + i, count); });
 }
 
 /// Σ x_i y_i.
 ///
 /// Numerics  error ≤ (33 + log2(4 lanes)) u Σ |x_i y_i|.
-template <real S>
-double dot(const S* x, const S* y, Index n) {
+template <number S>
+wide_of<S> dot(const S* x, const S* y, Index n) {
   return sum_in_blocks<S>(n, [x, y](Index i, Index count, pack<S> a) {
     return fma(pack<S>::load(x + i, count), pack<S>::load(y + i, count), a);
   });
@@ -64,25 +75,26 @@ double dot(const S* x, const S* y, Index n) {
 /// Σ x_i².
 ///
 /// Numerics  relative error ≤ (33 + log2(4 lanes)) u where no square under- or overflows S.
-template <real S>
-double sum_of_squares(const S* x, Index n) {
+template <number S>
+wide_of<S> sum_of_squares(const S* x, Index n) {
   return dot(x, x, n);
 }
 
-/// The largest x_i; NaN where any x_i is NaN; -∞ for n = 0.
-template <real S>
-S largest(const S* x, Index n) {
-  using P = pack<S>;
-  const P least(-std::numeric_limits<S>::infinity());
+/// The largest value of an x_i; NaN where any x_i is NaN; -∞ for n = 0.
+template <number S>
+real_of<S> largest(const S* x, Index n) {
+  using P = pack<real_of<S>>;
+  const auto load = [x](Index i, Index count) { return value_of(pack<S>::load(x + i, count)); };
+  const P least(-std::numeric_limits<real_of<S>>::infinity());
   P most[2] = {least, least}, strange[2] = {P(0), P(0)};  // strange: NaN once a NaN was seen
   const auto see = [&](int chain, P v) {
     most[chain] = max(most[chain], v);
     strange[chain] = select(v == v, strange[chain], v);
   };
   Index i = 0;
-  for (; i + 2 * P::size <= n; i += 2 * P::size) see(0, P::load(x + i)), see(1, P::load(x + i + P::size));
-  for (; i < n; i += P::size) see(0, select(P::ramp(0) < P(n - i), P::load(x + i, n - i), least));
-  const S bad = sum(strange[0] + strange[1]);
+  for (; i + 2 * P::size <= n; i += 2 * P::size) see(0, load(i, P::size)), see(1, load(i + P::size, P::size));
+  for (; i < n; i += P::size) see(0, select(P::ramp(0) < P(n - i), load(i, n - i), least));
+  const real_of<S> bad = sum(strange[0] + strange[1]);
   return bad == bad ? largest(max(most[0], most[1])) : bad;
 }
 
@@ -101,7 +113,7 @@ bool all_finite(const S* x, Index n) {
 /// Shapes    out (cols).
 /// Numerics  chunks of 128 rows are chains in row order, the chunks' sums one chain: the same bits for any number of
 ///           threads; error ≤ (128 + rows/128) u Σ |term|.
-template <real S, class Term>
+template <number S, class Term>
 void add_column_sums(S* out, Index rows, Index cols, start how, Term term) {
   using P = pack<S>;
   constexpr Index chunk = 128, strip = 4 * P::size, group = 8;
@@ -136,7 +148,7 @@ void add_column_sums(S* out, Index rows, Index cols, start how, Term term) {
 /// out_j = Σ_i m(i, j), or added to out_j.
 ///
 /// Shapes    out (cols of m).
-template <real S>
+template <number S>
 void add_column_sums(S* out, const_view<S> m, start how = start::fresh) {
   add_column_sums(out, m.rows(), m.cols(), how,
                   [m](Index i, Index j, Index count) { return pack<S>::load(m.row(i) + j, count); });

@@ -13,7 +13,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Numerics  keeps x and the two products; act and its slope are computed in the epilogue of the products.
 /// Cost      blocks of rows_in_cache rows pass through all products before the next: h never leaves the cache.
 /// Source    Shazeer, GLU variants improve transformer, 2002.05202.
-template <real S, class Activation = silu>
+template <number S, class Activation = silu>
 struct gated_mlp {
   using plugs_into = slot::feedforward;
   using scalar = S;

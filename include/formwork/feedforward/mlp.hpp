@@ -12,7 +12,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Numerics  keeps x and x U + u; act and its slope are computed in the epilogue of the products.
 /// Cost      blocks of rows_in_cache rows pass through both products before the next: act(x U + u) never leaves the cache.
 /// Source    Vaswani et al., 1706.03762, section 3.3.
-template <real S, class Activation = gelu>
+template <number S, class Activation = gelu>
 struct mlp {
   using plugs_into = slot::feedforward;
   using scalar = S;

@@ -20,7 +20,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Differs   starts as plain attention (the identity) instead of random; where two head counts differ, each head starts as the
 ///           average of those it overlaps when both are laid over the same interval: copies where there are more, means where
 ///           there are fewer.
-template <real S>
+template <number S>
 struct talking_heads {
   using plugs_into = slot::heads;
   using scalar = S;

@@ -23,7 +23,7 @@ enum class reduction {
 };
 
 /// The output projection as cross entropy reads it.
-template <real S>
+template <number S>
 struct cross_entropy_head {
   view<const S> weight;
   head_layout layout;
@@ -45,17 +45,17 @@ constexpr Index cross_entropy_rows(Index counted, Index vocab) {
 ///
 /// Softmax stays unnormalised: with e = exp(logit - m) and Z = Σ e a row's logit gradient is (e - Z at the target) c with
 /// c = scale / Z, and c is multiplied into the few hidden numbers instead of the many logits.
-template <real S>
+template <number S>
 class cross_entropy_chunk {
  public:
   cross_entropy_chunk(const cross_entropy_head<S>& head, Index most)
       : head_(head), hidden_(most, head.width()), logits_(most, padded<S>(head.vocab())), factor_(most) {}
 
   /// Σ of the losses of `rows`, indices into hidden and targets; in training e and c stay for gradients().
-  void forward(compensated_sum& loss, S* lse, view<const S> hidden, std::span<const Index> targets, std::span<const Index> rows,
-               double scale) {
+  void forward(compensated_sum<wide_of<S>>& loss, S* lse, view<const S> hidden, std::span<const Index> targets,
+               std::span<const Index> rows, double scale) {
     const auto count = static_cast<Index>(rows.size());
-    const scratch<double> row_loss(count);
+    const scratch<wide_of<S>> row_loss(count);
     gather(hidden, rows);
     const view<S> logits = logits_.rows(0, count).cols(0, head_.vocab());
     if (head_.layout == head_layout::width_by_vocab)
@@ -65,13 +65,13 @@ class cross_entropy_chunk {
     parallel_for(count, [&](Index i) {
       const Index at = rows[static_cast<std::size_t>(i)];
       S& target = logits(i, targets[static_cast<std::size_t>(at)]);
-      const double chosen = static_cast<double>(target);
+      const auto chosen = widened(target);
       const auto [most, sum] = exponentials(logits.row(i), logits.cols());
-      const double log_sum = most + std::log(sum);
+      const auto log_sum = most + logarithm(sum);
       row_loss[i] = log_sum - chosen;
-      if (lse) lse[at] = static_cast<S>(log_sum);
-      target -= static_cast<S>(sum);
-      factor_[i] = static_cast<S>(scale / sum);
+      if (lse) lse[at] = rounded<S>(log_sum);
+      target -= rounded<S>(sum);
+      factor_[i] = rounded<S>(scale / sum);
     });
     for (Index i = 0; i < count; ++i) loss.add(row_loss[i]);
   }
@@ -100,19 +100,20 @@ class cross_entropy_chunk {
 
  private:
   struct row_sum {
-    double most, sum;
+    double most;  ///< a constant, whatever slopes the logits have: the loss does not depend on it
+    wide_of<S> sum;
   };
   /// x becomes exp(x - max).
   static row_sum exponentials(S* x, Index n) {
     using P = pack<S>;
-    const S most = largest(x, n);
+    const real_of<S> most = largest(x, n);
     const P shift(most);
-    const double sum = static_cast<double>(sum_in_blocks<S>(n, [=](Index j, Index count, P a) {
+    const auto sum = sum_in_blocks<S>(n, [=](Index j, Index count, P a) {
       P e = exp(P::load(x + j, count) - shift);
       e.store(x + j, count);
       if (count < P::size) e = select(P::ramp(0) < P(count), e, P(0));
       return a + e;
-    }));
+    });
     return {static_cast<double>(most), sum};
   }
 
@@ -147,7 +148,7 @@ class cross_entropy_chunk {
 };
 
 /// The rows whose target counts; throws for the first target outside the vocabulary.
-template <real S>
+template <number S>
 pooled_vector<Index> counted_rows(const_view<S> hidden, const cross_entropy_head<S>& head, std::span<const Index> targets) {
   require(hidden.cols() == head.width(), "cross_entropy: hidden is ", shape_text(hidden), " but the head's weight is ",
           shape_text(head.weight), "; needs hidden.width = head.width");
@@ -177,8 +178,8 @@ pooled_vector<Index> counted_rows(const_view<S> hidden, const cross_entropy_head
 /// Throws    argument_error for a wrong shape or a target ≥ vocab, before anything is written.
 /// Source    chunked fusion as in Wijmans et al., Cut your losses, 2411.09009, which recomputes the logits instead.
 /// Differs   the mean of no counted target is 0 with zero gradients; PyTorch's is NaN.
-template <real S>
-double cross_entropy_forward_backward(view<S> dhidden, view<S> dhead, std::type_identity_t<S>* lse, const_view<S> hidden,
+template <number S>
+wide_of<S> cross_entropy_forward_backward(view<S> dhidden, view<S> dhead, std::type_identity_t<S>* lse, const_view<S> hidden,
                                       const cross_entropy_head<S>& head, std::span<const Index> targets,
                                       reduction how = reduction::mean, double upstream = 1, start dhidden_start = start::fresh,
                                       start dhead_start = start::fresh) {
@@ -192,7 +193,7 @@ double cross_entropy_forward_backward(view<S> dhidden, view<S> dhead, std::type_
   const double share = how == reduction::mean ? 1 / static_cast<double>(count) : 1;
   const Index rows = cross_entropy_rows(count, head.vocab());
   cross_entropy_chunk<S> chunk(head, rows);
-  compensated_sum loss;
+  compensated_sum<wide_of<S>> loss;
   for (Index first = 0; first < count; first += rows) {
     const std::span<const Index> part(counted.data() + first, static_cast<std::size_t>(std::min(rows, count - first)));
     chunk.forward(loss, lse, hidden, targets, part, upstream * share);
@@ -202,8 +203,8 @@ double cross_entropy_forward_backward(view<S> dhidden, view<S> dhead, std::type_
 }
 
 /// The loss alone, with the same bits.
-template <real S>
-double cross_entropy_forward(S* lse, const_view<S> hidden, const cross_entropy_head<S>& head, std::span<const Index> targets,
+template <number S>
+wide_of<S> cross_entropy_forward(S* lse, const_view<S> hidden, const cross_entropy_head<S>& head, std::span<const Index> targets,
                              reduction how = reduction::mean) {
   return cross_entropy_forward_backward<S>({}, {}, lse, hidden, head, targets, how);
 }

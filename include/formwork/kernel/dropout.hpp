@@ -14,14 +14,14 @@ namespace formwork::inline FORMWORK_ABI {
 /// Numerics  one rounding; a dropped NaN or infinity becomes 0.
 /// Throws    argument_error where the rows are not those of the sequences.
 /// Source    Srivastava et al., JMLR 15 (2014), inverted.
-template <real S>
+template <number S>
 void apply_dropout(view<S> sum, start how, const_view<S> x, const dropout_mask& mask, const sequences& rows) {
   using P = pack<S>;
   require(x.rows() == rows.rows(), "dropout: x is ", shape_text(x), " but the sequences have ", rows.rows(), " rows");
   const Index n = sum.cols(), stride = padded<S>(n);
-  const scratch<S> factors(std::max<Index>(stride * threads(), 1));
+  const scratch<real_of<S>> factors(std::max<Index>(stride * threads(), 1));
   parallel_ranges(sum.rows(), rows_per_task(n), [&](Index first, Index last) {
-    S* const factor = factors.data() + thread_number() * stride;
+    real_of<S>* const factor = factors.data() + thread_number() * stride;
     Index s = rows.sequence_of(first);
     for (Index i = first; i < last; ++i) {
       while (i >= rows.first(s + 1)) ++s;
@@ -38,13 +38,13 @@ void apply_dropout(view<S> sum, start how, const_view<S> x, const dropout_mask& 
 }
 
 /// y = x ⊙ factor. y may be x.
-template <real S>
+template <number S>
 void dropout_forward(view<S> y, const_view<S> x, const dropout_mask& mask, const sequences& rows) {
   apply_dropout(y, start::fresh, x, mask, rows);
 }
 
 /// dx = dy ⊙ factor, the same. dx may be dy.
-template <real S>
+template <number S>
 void dropout_backward(view<S> dx, const_view<S> dy, const dropout_mask& mask, const sequences& rows, start how = start::fresh) {
   apply_dropout(dx, how, dy, mask, rows);
 }

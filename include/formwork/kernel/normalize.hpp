@@ -16,7 +16,7 @@ namespace formwork::inline FORMWORK_ABI {
 // Cost      bound by memory: forward reads x and writes y, backward reads dy and x and writes dx, once each.
 
 /// Σ term(j, count) over a row of n numbers; term gives a pack of the numbers from j on, `count` of them valid.
-template <real S, class Term>
+template <number S, class Term>
 FORMWORK_INLINE S row_sum(Index n, Term term) {
   using P = pack<S>;
   constexpr Index wide = 4 * P::size;
@@ -36,7 +36,7 @@ FORMWORK_INLINE S row_sum(Index n, Term term) {
 }
 
 /// The packs of a row: f(j, count), the last one with count < lanes where the width is no multiple.
-template <real S, class F>
+template <number S, class F>
 FORMWORK_INLINE void each_pack(Index n, F f) {
   Index j = 0;
   for (; j + lanes<S> <= n; j += lanes<S>) f(j, Index(lanes<S>));
@@ -49,7 +49,7 @@ enum class centring {
 };
 
 /// The two numbers of a row: μ and r.
-template <real S>
+template <number S>
 struct row_statistics {
   S mean, inverse;
 
@@ -57,22 +57,22 @@ struct row_statistics {
   static FORMWORK_INLINE row_statistics of(const S* x, Index n, double epsilon) {
     using P = pack<S>;
     const double count = static_cast<double>(n);
-    S mean = 0;
+    S mean(0);
     if constexpr (Centre == centring::mean)
-      mean = static_cast<S>(
-          static_cast<double>(row_sum<S>(n, [x](Index j, Index c, P a) { return a + P::load(x + j, c); })) / count);
+      mean = rounded<S>(widened(row_sum<S>(n, [x](Index j, Index c, P a) { return a + P::load(x + j, c); })) / count);
     const S squares = row_sum<S>(n, [x, m = P(mean)](Index j, Index c, P a) {
       P v = P::load(x + j, c);
       if constexpr (Centre == centring::mean) v = v - m;
       return fma(v, v, a);
     });
-    return {mean, static_cast<S>(1 / std::sqrt(static_cast<double>(squares) / count + epsilon))};
+    using std::sqrt;
+    return {mean, rounded<S>(1 / sqrt(widened(squares) / count + epsilon))};
   }
 };
 
 /// What the four forward functions share. `mean` and `inverse` may be null where no backward follows, `bias` where there is
 /// none; sum and residual are empty unless a residual is added.
-template <centring Centre, real S>
+template <centring Centre, number S>
 void normalize_rows(view<S> y, S* mean, S* inverse, view<const S> x, const S* gain, const S* bias, double epsilon, view<S> sum,
                     view<const S> residual) {
   using P = pack<S>;
@@ -107,7 +107,7 @@ void normalize_rows(view<S> y, S* mean, S* inverse, view<const S> x, const S* ga
 }
 
 /// What a backward pass reads. dsum is the gradient that arrives at the sum beside the norm's, or empty.
-template <real S>
+template <number S>
 struct norm_backward_inputs {
   view<const S> dy, x;
   const S *mean, *inverse, *gain;
@@ -116,7 +116,7 @@ struct norm_backward_inputs {
 
 /// Row i of a backward pass: put(j, count, dx) takes dx = r (g - mean(g) - x̂ mean(g ⊙ x̂)) with g = dy ⊙ γ; dgain and dbias
 /// continue their chains over the rows.
-template <centring Centre, real S, class Put>
+template <centring Centre, number S, class Put>
 void normalize_backward_row(Put put, S* dgain, S* dbias, const norm_backward_inputs<S>& in, Index i) {
   using P = pack<S>;
   const Index n = in.dy.cols();
@@ -127,7 +127,7 @@ void normalize_backward_row(Put put, S* dgain, S* dbias, const norm_backward_inp
     if constexpr (Centre == centring::mean) return v - mean;
     return v;
   };
-  const double per_number = static_cast<double>(in.inverse[i]) / static_cast<double>(n);
+  const auto inverse_in_double = widened(in.inverse[i]), per_number = inverse_in_double / static_cast<double>(n);
   // dgain and dbias stay out of the loop that writes dx: their stores would queue behind those that miss the cache.
   const S along = row_sum<S>(n, [&](Index j, Index c, P a) {
     const P dy = P::load(d + j, c), v = centred(j, c);
@@ -135,12 +135,12 @@ void normalize_backward_row(Put put, S* dgain, S* dbias, const norm_backward_inp
     if (dbias) (dy + P::load(dbias + j)).store(dbias + j);
     return fma(dy * P::load(in.gain + j, c), v, a);
   });
-  const P slope(-per_number * static_cast<double>(in.inverse[i]) * static_cast<double>(along));
+  const P slope(rounded<S>(-per_number * inverse_in_double * widened(along)));
   P mean_g(0);
   if constexpr (Centre == centring::mean)
-    mean_g = P(static_cast<double>(row_sum<S>(n, [&](Index j, Index c, P a) {
+    mean_g = P(rounded<S>(widened(row_sum<S>(n, [&](Index j, Index c, P a) {
                  return fma(P::load(d + j, c), P::load(in.gain + j, c), a);
-               })) / static_cast<double>(n));
+               })) / static_cast<double>(n)));
   each_pack<S>(n, [&](Index j, Index c) {
     P g = P::load(d + j, c) * P::load(in.gain + j, c);
     if constexpr (Centre == centring::mean) g = g - mean_g;
@@ -149,7 +149,7 @@ void normalize_backward_row(Put put, S* dgain, S* dbias, const norm_backward_inp
 }
 
 /// The first chunk's row becomes Σ of all chunks' rows, a chain in their order, and goes to out.
-template <real S>
+template <number S>
 void sum_of_chunks(S* out, S* chunk, Index chunks, Index stride, Index n, start how) {
   using P = pack<S>;
   for (Index k = 1; k < chunks; ++k)
@@ -160,7 +160,7 @@ void sum_of_chunks(S* out, S* chunk, Index chunks, Index stride, Index n, start 
   });
 }
 
-template <centring Centre, real S>
+template <centring Centre, number S>
 void normalize_backward(view<S> dx, S* dgain, S* dbias, const norm_backward_inputs<S>& in, start dx_start, start dgain_start,
                         start dbias_start) {
   using P = pack<S>;
@@ -199,14 +199,14 @@ void normalize_backward(view<S> dx, S* dgain, S* dbias, const norm_backward_inpu
 /// Shapes    x, y (rows × width), gain (width), inverse_rms (rows) or null where no backward follows.
 /// Numerics  error ≤ 2 × that of a naive loop + 4 eps (normalize_test.cpp).
 /// Source    Zhang and Sennrich, 1910.07467.
-template <real S>
+template <number S>
 void rms_norm_forward(view<S> y, std::type_identity_t<S>* inverse_rms, const_view<S> x, const std::type_identity_t<S>* gain,
                       double epsilon) {
   normalize_rows<centring::none, S>(y, nullptr, inverse_rms, x, gain, nullptr, epsilon, {}, {});
 }
 
 /// sum = x + residual; y = γ ⊙ sum r. x may be sum.
-template <real S>
+template <number S>
 void add_rms_norm_forward(view<S> sum, view<S> y, std::type_identity_t<S>* inverse_rms, const_view<S> x,
                           const_view<S> residual, const std::type_identity_t<S>* gain, double epsilon) {
   normalize_rows<centring::none, S>(y, nullptr, inverse_rms, x, gain, nullptr, epsilon, sum, residual);
@@ -215,7 +215,7 @@ void add_rms_norm_forward(view<S> sum, view<S> y, std::type_identity_t<S>* inver
 /// dx = r (g - x̂ mean(g ⊙ x̂)) with g = dy ⊙ γ; dgain = Σ over rows of dy ⊙ x̂, unless null. dx may be dy.
 ///
 /// Identity  Σ dx ⊙ x̂ = 0 where ε = 0.
-template <real S>
+template <number S>
 void rms_norm_backward(view<S> dx, std::type_identity_t<S>* dgain, const_view<S> dy, const_view<S> x,
                        const std::type_identity_t<S>* inverse_rms, const std::type_identity_t<S>* gain,
                        start dx_start = start::fresh, start dgain_start = start::fresh) {
@@ -224,7 +224,7 @@ void rms_norm_backward(view<S> dx, std::type_identity_t<S>* dgain, const_view<S>
 }
 
 /// The gradient of x and of residual alike: dsum, which arrives at the sum itself, plus the norm's. dx may be dsum or dy.
-template <real S>
+template <number S>
 void add_rms_norm_backward(view<S> dx, std::type_identity_t<S>* dgain, const_view<S> dy, const_view<S> dsum,
                            const_view<S> sum, const std::type_identity_t<S>* inverse_rms, const std::type_identity_t<S>* gain,
                            start dx_start = start::fresh, start dgain_start = start::fresh) {
@@ -237,14 +237,14 @@ void add_rms_norm_backward(view<S> dx, std::type_identity_t<S>* dgain, const_vie
 /// Shapes    x, y (rows × width), gain (width), bias (width) or null; mean and inverse_deviation (rows) or null.
 /// Numerics  error ≤ 2 × that of a naive loop + 4 eps; the variance in two passes.
 /// Source    Ba, Kiros and Hinton, 1607.06450.
-template <real S>
+template <number S>
 void layer_norm_forward(view<S> y, std::type_identity_t<S>* mean, std::type_identity_t<S>* inverse_deviation, const_view<S> x,
                         const std::type_identity_t<S>* gain, const std::type_identity_t<S>* bias, double epsilon) {
   normalize_rows<centring::mean, S>(y, mean, inverse_deviation, x, gain, bias, epsilon, {}, {});
 }
 
 /// sum = x + residual; y = γ ⊙ (sum - μ) r + β. x may be sum.
-template <real S>
+template <number S>
 void add_layer_norm_forward(view<S> sum, view<S> y, std::type_identity_t<S>* mean, std::type_identity_t<S>* inverse_deviation,
                             const_view<S> x, const_view<S> residual, const std::type_identity_t<S>* gain,
                             const std::type_identity_t<S>* bias, double epsilon) {
@@ -255,7 +255,7 @@ void add_layer_norm_forward(view<S> sum, view<S> y, std::type_identity_t<S>* mea
 /// dx may be dy.
 ///
 /// Identity  Σ dx = 0; Σ dx ⊙ x̂ = 0 where ε = 0.
-template <real S>
+template <number S>
 void layer_norm_backward(view<S> dx, std::type_identity_t<S>* dgain, std::type_identity_t<S>* dbias, const_view<S> dy,
                          const_view<S> x, const std::type_identity_t<S>* mean,
                          const std::type_identity_t<S>* inverse_deviation, const std::type_identity_t<S>* gain,
@@ -265,7 +265,7 @@ void layer_norm_backward(view<S> dx, std::type_identity_t<S>* dgain, std::type_i
 }
 
 /// The gradient of x and of residual alike. dx may be dsum or dy.
-template <real S>
+template <number S>
 void add_layer_norm_backward(view<S> dx, std::type_identity_t<S>* dgain, std::type_identity_t<S>* dbias, const_view<S> dy,
                              const_view<S> dsum, const_view<S> sum, const std::type_identity_t<S>* mean,
                              const std::type_identity_t<S>* inverse_deviation, const std::type_identity_t<S>* gain,

@@ -83,9 +83,11 @@ class rotary_table {
 };
 
 /// The even and the odd lanes of two neighbouring packs, and back.
-template <real S, int N>
+template <number S, int N>
 FORMWORK_INLINE void split_lanes(pack<S, N>& low, pack<S, N>& high) {
-  if constexpr (N > 1) {
+  if constexpr (has_slope<S>) {
+    split_lanes(low.value, high.value), split_lanes(low.slope, high.slope);
+  } else if constexpr (N > 1) {
     using vector = typename vector_of<S, N>::type;
     const auto a = vector(low.value), b = vector(high.value);
     [&]<int... l>(std::integer_sequence<int, l...>) {
@@ -94,9 +96,11 @@ FORMWORK_INLINE void split_lanes(pack<S, N>& low, pack<S, N>& high) {
     }(std::make_integer_sequence<int, N>{});
   }
 }
-template <real S, int N>
+template <number S, int N>
 FORMWORK_INLINE void join_lanes(pack<S, N>& even, pack<S, N>& odd) {
-  if constexpr (N > 1) {
+  if constexpr (has_slope<S>) {
+    join_lanes(even.value, odd.value), join_lanes(even.slope, odd.slope);
+  } else if constexpr (N > 1) {
     using vector = typename vector_of<S, N>::type;
     const auto a = vector(even.value), b = vector(odd.value);
     [&]<int... l>(std::integer_sequence<int, l...>) {
@@ -107,8 +111,8 @@ FORMWORK_INLINE void join_lanes(pack<S, N>& even, pack<S, N>& odd) {
 }
 
 /// One head's pairs at one position: (a, b) becomes (a cos - b sin, a sin + b cos); sin comes with the direction's sign.
-template <pairing Pairing, direction Direction, real S>
-FORMWORK_INLINE void rotate_head(S* x, const S* cos, const S* sin, Index pairs) {
+template <pairing Pairing, direction Direction, number S>
+FORMWORK_INLINE void rotate_head(S* x, const real_of<S>* cos, const real_of<S>* sin, Index pairs) {
   using P = pack<S>;
   const auto turn = [&](P& a, P& b, Index i) {
     const P c = P::load(cos + i), s = Direction == direction::forward ? P::load(sin + i) : -P::load(sin + i);
@@ -145,8 +149,8 @@ FORMWORK_INLINE void rotate_head(S* x, const S* cos, const S* sin, Index pairs) 
 /// Numerics  two fma chains of two products; backward after forward gives x back to rounding.
 /// Throws    argument_error for a wrong shape, an odd rotated_width, or a position beyond the table.
 /// Source    Su et al., 2104.09864; kexue.fm/archives/8265.
-template <real S>
-void rotate(view<S> x, const rotary_table<S>& table, Index heads, Index head_width, Index rotated_width, pairing pairs,
+template <number S>
+void rotate(view<S> x, const rotary_table<real_of<S>>& table, Index heads, Index head_width, Index rotated_width, pairing pairs,
             const sequences& rows, direction way) {
   require(heads >= 0 && head_width >= 0 && x.cols() == heads * head_width, "rotate: x is ", shape_text(x), " but there are ",
           heads, " heads of width ", head_width, "; needs x.cols = heads · head_width");
@@ -167,7 +171,7 @@ void rotate(view<S> x, const rotary_table<S>& table, Index heads, Index head_wid
       for (Index i = first; i < last; ++i) {
         while (i >= rows.first(s + 1)) ++s;
         const Index position = rows.start(s) + i - rows.first(s);
-        const S *cos = table.cos(position), *sin = table.sin(position);
+        const real_of<S> *cos = table.cos(position), *sin = table.sin(position);
         S *head = x.row(i), *const end = head + x.cols();
         for (; head < end; head += head_width) rotate_head<Pairing, Direction>(head, cos, sin, turned);
       }

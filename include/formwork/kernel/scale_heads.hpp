@@ -11,7 +11,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 /// Shapes    x (rows × heads · width), factor (heads) or null for 1, inverse (rows × heads): 1 / |x_h|, written for unit lengths.
 /// Numerics  bits depend on a row alone. A vector whose squares sum to 0 gives 0 and gets the gradient 0.
-template <real S>
+template <number S>
 void scale_heads(view<S> x, Index heads, const S* factor, lengths length, view<S> inverse) {
   using P = pack<S>;
   const Index width = x.cols() / heads;
@@ -41,7 +41,7 @@ void scale_heads(view<S> x, Index heads, const S* factor, lengths length, view<S
 ///
 /// Shapes    dy, y as x above; dots (rows × heads), or empty where nobody learns the factors.
 /// Numerics  bits depend on a row alone.
-template <real S>
+template <number S>
 void scale_heads_backward(view<S> dy, view<const S> y, Index heads, const S* factor, lengths length, view<const S> inverse,
                           view<S> dots) {
   using P = pack<S>;

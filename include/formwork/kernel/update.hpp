@@ -137,7 +137,7 @@ double squared_norm(view<const S> x) {
     const Index j = task % tasks * stretch;
     part[task] = static_cast<double>(sum_of_squares(x.row(task / tasks) + j, std::min(stretch, cols - j)));
   });
-  compensated_sum total;
+  compensated_sum<> total;
   for (Index task = 0; task < rows * tasks; ++task) total.add(part[task]);
   return total.value();
 }

@@ -32,18 +32,18 @@ struct builder {
     return r;
   }
 
-  template <real S>
+  template <number S>
   parameter<S> weight(Index in, Index out, place where) const {
     const double fans = static_cast<double>(weights_by == fan::in ? 2 * in : in + out) / 2;
     return normal<S>(in, out, gains[static_cast<std::size_t>(where)] / std::sqrt(std::max(fans, 1.0)), role::matrix, where);
   }
-  template <real S>
+  template <number S>
   parameter<S> normal(Index rows, Index cols, double spread, role kind, place where = place::none) const {
     matrix<S> values(rows, cols);
     random.fill_normal(values.all(), spread);
     return {std::move(values), kind, where};
   }
-  template <real S>
+  template <number S>
   static parameter<S> constant(Index cols, S value, role kind) {
     return {matrix<S>(1, cols, value), kind};
   }

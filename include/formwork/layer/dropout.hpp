@@ -21,7 +21,7 @@ struct dropout {
     return {b.sizes.dropout, static_cast<std::uint64_t>(b.site.branch(i))};
   }
 
-  template <real S>
+  template <number S>
   var<S> operator()(const var<S>& x) const {
     require(rate >= 0 && rate < 1, "dropout: rate is ", rate, "; needs 0 <= rate < 1");
     tape<S>& t = x.tape();

@@ -28,7 +28,7 @@ struct tokens {
 ///
 /// Shapes    table (vocab × width), y (tokens × width).
 /// Throws    argument_error for an id that is not in [0, vocab).
-template <real S>
+template <number S>
 struct embedding {
   parameter<S> table;
 

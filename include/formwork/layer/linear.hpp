@@ -12,7 +12,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 /// Shapes    x (tokens × in), W (in × out), b (1 × out) or absent, y (tokens × out).
 /// Throws    argument_error where x.width ≠ weight.in.
-template <real S>
+template <number S>
 struct linear {
   using scalar = S;
 

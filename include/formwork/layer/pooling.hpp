@@ -18,7 +18,7 @@ enum class pooling {
 /// Numerics  the mean is a sum in the order of the rows: the same bits in any batch.
 /// Throws    argument_error for an empty sequence.
 /// Source    Devlin et al., 1810.04805 (first); Reimers and Gurevych, 1908.10084 (mean).
-template <real S>
+template <number S>
 var<S> pooled(const var<S>& x, pooling how) {
   const sequences& rows = x.batch();
   for (Index s = 0; s < rows.count(); ++s)

@@ -19,7 +19,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Cost      one product without gradients, three with: where the tape records, the gradients are computed along with the
 ///           loss, and backward only hands them on.
 /// Throws    argument_error for a target >= vocab or another number of targets than rows.
-template <real S>
+template <number S>
 var<S> cross_entropy(const logits<S>& scores, std::span<const Index> targets, reduction how = reduction::mean) {
   const var<S>& x = scores.hidden;
   tape<S>& t = x.tape();
@@ -29,13 +29,13 @@ var<S> cross_entropy(const logits<S>& scores, std::span<const Index> targets, re
   if (learns) dhidden = matrix<S>(x.rows(), x.cols());
   if (learns && dw.wanted()) dhead = matrix<S>(scores.head->value.rows(), scores.head->value.cols());
   auto y = t.output(1, 1, x.shared_batch());
-  y.write()(0, 0) = static_cast<S>(cross_entropy_forward_backward<S>(dhidden, dhead, nullptr, x.value(),
-                                                    {std::as_const(scores.head->value), scores.form}, targets, how));
+  y.write()(0, 0) = rounded<S>(cross_entropy_forward_backward<S>(dhidden, dhead, nullptr, x.value(),
+                                                                 {std::as_const(scores.head->value), scores.form}, targets, how));
   if (!learns) return y;
   t.push(y, [dx = gradient_of(x), dw, dhidden = std::move(dhidden), dhead = std::move(dhead)](matrix<S>& dy) mutable {
     const pack<S> upstream(dy(0, 0));
     const auto hand_on = [&](const auto& to, matrix<S>& gradient) {
-      if (dy(0, 0) != S(1)) transform(gradient.all(), [=](pack<S> g) { return upstream * g; }, gradient);
+      if (!vanishes(dy(0, 0) - S(1))) transform(gradient.all(), [=](pack<S> g) { return upstream * g; }, gradient);
       to.add(std::move(gradient));
     };
     hand_on(dx, dhidden);
@@ -43,11 +43,11 @@ var<S> cross_entropy(const logits<S>& scores, std::span<const Index> targets, re
   });
   return y;
 }
-template <real S>
+template <number S>
 var<S> cross_entropy(const logits<S>& scores, std::initializer_list<Index> targets) {
   return cross_entropy(scores, std::span<const Index>(targets.begin(), targets.size()));
 }
-template <real S, class Allocator>
+template <number S, class Allocator>
 var<S> cross_entropy(const logits<S>& scores, const std::vector<Index, Allocator>& targets, reduction how = reduction::mean) {
   return cross_entropy(scores, std::span<const Index>(targets), how);
 }

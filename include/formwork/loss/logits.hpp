@@ -12,7 +12,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 /// Shapes    hidden (tokens × width); weight (width × vocab), or table (vocab × width) when tied.
 /// Throws    argument_error where hidden.width is not the head's.
-template <real S>
+template <number S>
 struct logits {
   var<S> hidden;
   typename parameter<S>::cell* head;

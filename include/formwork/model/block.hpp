@@ -16,7 +16,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///   block<float, pre_norm<rms_norm>, attention<float, causal, rope<>>, gated_mlp<float, silu>>
 ///
 /// Shapes    x, y (tokens × width).
-template <real S, class... Policy>
+template <number S, class... Policy>
 struct block {
   static_assert((fits_one_of<Policy, slot::residual, slot::mixer, slot::feedforward> && ...),
                 "formwork: block takes a residual policy, a mixer and a feed-forward part; a cross mixer belongs to a "

@@ -26,7 +26,7 @@ inline constexpr bool decodes<M> = incremental_mask<typename M::mask_type>;
 ///
 /// Shapes    x, y (tokens × width), memory (its tokens × width), in as many sequences.
 /// Source    Vaswani et al., 1706.03762, section 3.1.
-template <real S, class... Policy>
+template <number S, class... Policy>
 struct decoder_block {
   static_assert((fits_one_of<Policy, slot::residual, slot::mixer, slot::cross_mixer, slot::feedforward> && ...),
                 "formwork: decoder_block takes a residual policy, a mixer, a cross mixer and a feed-forward part; give anything "

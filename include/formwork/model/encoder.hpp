@@ -19,7 +19,7 @@ concept sees_both_ways = requires { requires Part::mixer_type::mask_type::sees_a
 /// Shapes    tokens (one id a row) -> logits (tokens × vocab), not yet multiplied; hidden (tokens × width).
 /// Source    Devlin et al., 1810.04805.
 /// Differs   there is no dense layer before the head nor after the first token's row; a `linear` of the user's takes its place.
-template <real S, class... Part>
+template <number S, class... Part>
 struct encoder : language_model<S, Part...> {
   using trunk = language_model<S, Part...>;
   static_assert((sees_both_ways<Part> || ...),

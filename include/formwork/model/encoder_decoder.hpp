@@ -19,7 +19,7 @@ concept looks_across = requires { typename Part::cross_type; };
 
 /// Sorts what an encoder_decoder is composed of: layers that look across are its decoder's, the others its encoder's, and an
 /// absolute position is both's.
-template <real S, class... Part>
+template <number S, class... Part>
 struct encoder_decoder_parts {
  private:
   template <class P>
@@ -58,7 +58,7 @@ struct encoder_decoder_parts {
 ///           sources, or a state that is full: then the state is as before.
 /// Source    Vaswani et al., 1706.03762, section 3.1.
 /// Differs   embeddings are not multiplied by √width; a learned position has a table for each side.
-template <real S, class... Part>
+template <number S, class... Part>
 struct encoder_decoder {
   using scalar = S;
   using parts = encoder_decoder_parts<S, Part...>;

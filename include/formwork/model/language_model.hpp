@@ -21,7 +21,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Shapes    tokens (one id a row) -> logits (tokens × vocab), not yet multiplied.
 /// Throws    argument_error for sizes that do not fit, a token id outside the vocabulary, or a state that is full: then the
 ///           state is as before.
-template <real S, class... Part>
+template <number S, class... Part>
 struct language_model {
   using scalar = S;
   using stack_type = typename model_parts<S, Part...>::stack_type;

@@ -11,7 +11,7 @@
 namespace formwork::inline FORMWORK_ABI {
 
 /// Sorts what a model of tokens is composed of, in any order: kinds of layers, and at most one absolute position.
-template <real S, class... Part>
+template <number S, class... Part>
 struct model_parts {
  private:
   template <class P>
@@ -35,12 +35,15 @@ struct model_parts {
   using position_type = typename decltype(position_of(join_lists<if_policy<Part>...>()))::type;
   static_assert(!rotary_position<position_type>,
                 "formwork: a rotary position turns queries and keys; give it to attention, not to the model");
+  static_assert(!absolute_position<position_type> || embeds<position_type, S>,
+                "formwork: this position is not written for the model's scalar; one that learns is given it, as in learned<S>, "
+                "others are template <number S>");
   static_assert(!biased_position<position_type> && !distance_position<position_type>,
                 "formwork: this position adds to scores; give it to attention, not to the model");
 };
 
 /// In the place of a final norm where the residual policy needs none.
-template <real S>
+template <number S>
 struct no_norm {
   static no_norm make(Index, no_norm = {}) { return {}; }
   var<S> operator()(const var<S>& x) const { return x; }
@@ -56,7 +59,7 @@ using final_norm_t =
     std::conditional_t<First::residual_type::final_norm, typename First::norm_type, no_norm<typename Stack::scalar>>;
 
 /// Where a model of tokens begins: their vectors and, where it has an absolute position, those of their places.
-template <real S, class Position>
+template <number S, class Position>
 var<S> embed_tokens(tape<S>& t, const embedding<S>& embed, const Position& position, std::span<const Index> ids,
                     const sequences& batch) {
   auto x = embed(t, ids, batch);

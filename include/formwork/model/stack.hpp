@@ -21,7 +21,7 @@ enum class recompute { none, each_layer };
 /// Layers one after another, of one kind or of several in an order given at run time: sizes{.depth = 3, .pattern = {0, 0, 1}}.
 ///
 /// Throws    argument_error for a pattern whose length is not the depth or that names a kind which is not there.
-template <real S, class... Layer>
+template <number S, class... Layer>
 struct stack {
   static_assert(sizeof...(Layer) > 0, "formwork: stack needs at least one kind of layer");
   using scalar = S;

@@ -12,7 +12,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Shapes    x, y (tokens × width), γ and β (1 × width), 1 and 0 at the start.
 /// Throws    argument_error where x.width ≠ gain.width.
 /// Source    Ba et al., 1607.06450.
-template <real S>
+template <number S>
 struct layer_norm {
   parameter<S> gain = {}, bias = {};
   double epsilon = 1e-5;

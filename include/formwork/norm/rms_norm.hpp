@@ -12,7 +12,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Shapes    x, y (tokens × width), γ (1 × width), 1 at the start.
 /// Throws    argument_error where x.width ≠ gain.width.
 /// Source    Zhang and Sennrich, 1910.07467.
-template <real S>
+template <number S>
 struct rms_norm {
   parameter<S> gain = {};
   double epsilon = 1e-6;

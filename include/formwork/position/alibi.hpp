@@ -21,7 +21,7 @@ namespace formwork::inline FORMWORK_ABI {
 struct alibi {
   using plugs_into = slot::position;
 
-  template <real S>
+  template <number S>
   var<S> distance_biases(tape<S>& t, Index heads, index_range distances) const {
     auto y = t.output(heads, distances.size(), share(sequences{heads}));
     for (Index h = 0; h < heads; ++h) {

@@ -43,7 +43,7 @@ struct kerple_power {
 /// Source    Chi et al., 2205.09921, equations 3 (both kernels) and section 4.
 /// Differs   positive by softplus instead of clamping. r₁ starts evenly over (0, 2), r₂ over (0, 1), head by head, where the
 ///           paper's code draws them. |i - j| also where later keys are seen; the paper is causal.
-template <real S, class Kernel = kerple_logarithmic>
+template <number S, class Kernel = kerple_logarithmic>
 struct kerple {
   using plugs_into = slot::position;
   using scalar = S;

@@ -32,7 +32,7 @@ struct leaky_re_rope {
 
   /// Within the window; beyond it of queries for earlier keys, of queries for later ones, of keys.
   template <class S>
-  struct table_type {
+  struct tables {
     rotary_table<S> near, behind, ahead, far_keys;
 
     Index capacity() const { return near.capacity(); }
@@ -40,17 +40,19 @@ struct leaky_re_rope {
       for (rotary_table<S>* each : {&near, &behind, &ahead, &far_keys}) each->reserve(positions);
     }
   };
+  template <class S>
+  using table_type = tables<real_of<S>>;
 
   Index window = 512;
   double step = 16;
   rope<Pairing> turn = {};  ///< what turns by these distances
 
-  template <real S>
+  template <number S>
   table_type<S> table(Index key_width, Index positions) const {
     require(window > 0 && step > 0, "leaky_re_rope: window ", window, " and step ", step, "; needs both > 0");
-    const rotary_table<S> near = turn.template table<S>(key_width, positions);
+    const auto near = turn.template table<S>(key_width, positions);
     const auto on = [&](double first) {
-      return rotary_table<S>(near.inverse_frequency(), positions, near.factor(), {}, 0, {first, 1 / step});
+      return rotary_table<real_of<S>>(near.inverse_frequency(), positions, near.factor(), {}, 0, {first, 1 / step});
     };
     const double edge = static_cast<double>(window) * (1 - 1 / step);
     return {near, on(edge), on(-edge), on(0)};
@@ -68,11 +70,11 @@ struct leaky_re_rope {
     return r;
   }
 
-  template <real S>
+  template <number S>
   void rotate(view<S> x, Index heads, const table_type<S>& table, const sequences& rows, direction way, side of,
               int part) const {
     const bool queries = of == side::queries;
-    const rotary_table<S>& by = part == 0 ? table.near : !queries ? table.far_keys : part == 1 ? table.behind : table.ahead;
+    const auto& by = part == 0 ? table.near : !queries ? table.far_keys : part == 1 ? table.behind : table.ahead;
     turn.rotate(x, heads, by, rows, way);
   }
 

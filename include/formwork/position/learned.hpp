@@ -17,9 +17,10 @@ namespace formwork::inline FORMWORK_ABI {
 /// Shapes    x, y (tokens × width), table (longest × width), which starts as N(0, 0.02²).
 /// Throws    argument_error for a position past the table: it never wraps.
 /// Source    Gehring et al., 1705.03122; Radford et al., GPT-2.
-template <real S>
+template <number S>
 struct learned {
   using plugs_into = slot::position;
+  using scalar = S;
 
   Index longest = 1024;  ///< positions there are vectors for
   parameter<S> table = {};

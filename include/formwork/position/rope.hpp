@@ -19,7 +19,7 @@ template <pairing Pairing = pairing::half>
 struct rope {
   using plugs_into = slot::position;
   template <class S>
-  using table_type = rotary_table<S>;
+  using table_type = rotary_table<real_of<S>>;
   static constexpr pairing pairs = Pairing;
 
   double base = 10000;
@@ -27,8 +27,8 @@ struct rope {
   frequencies inverse_frequencies = {};
 
   /// cos and sin for heads of that width and positions 0 .. positions - 1.
-  template <real S>
-  rotary_table<S> table(Index key_width, Index positions) const {
+  template <number S>
+  table_type<S> table(Index key_width, Index positions) const {
     const Index width = rotated_width > 0 ? rotated_width : key_width;
     require(width <= key_width && width % 2 == 0, "rope: ", width, " of ", key_width,
             " columns are to be turned; needs an even number, at most the key width");
@@ -42,8 +42,8 @@ struct rope {
     return r;
   }
 
-  template <real S>
-  void rotate(view<S> x, Index heads, const rotary_table<S>& table, const sequences& rows, direction way) const {
+  template <number S>
+  void rotate(view<S> x, Index heads, const table_type<S>& table, const sequences& rows, direction way) const {
     const Index key_width = heads > 0 ? x.cols() / heads : 0;
     formwork::rotate(x, table, heads, key_width, 2 * table.pairs(), pairs, rows, way);
   }

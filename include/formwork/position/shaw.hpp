@@ -25,7 +25,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Throws    argument_error for longest < 1.
 /// Source    Shaw, Uszkoreit and Vaswani, 1803.02155, equations 3 and 4; NEZHA, 1909.00204.
 /// Differs   each layer has its own vectors.
-template <real S>
+template <number S>
 struct shaw {
   using plugs_into = slot::position;
   using scalar = S;

@@ -28,7 +28,7 @@ struct sinusoidal {
 
   double base = 10000;
 
-  template <real S>
+  template <number S>
   var<S> embed(const var<S>& x) const {
     const Index width = x.cols();
     const auto theta = frequencies{}.of(base, width + width % 2);
@@ -42,7 +42,7 @@ struct sinusoidal {
   }
 
  private:
-  template <real S>
+  template <number S>
   static void add_waves(S* y, const S* x, Index width, double position, const double* theta) {
     using P = pack<double>;
     for (Index j = 0; j < width; j += 2 * P::size) {

@@ -30,7 +30,7 @@ enum class t5_sides {
 /// Source    Raffel et al., 1910.10683, section 2.1, and its reference code for the buckets.
 /// Differs   each layer has a table; T5 shares the first layer's and has no scale 1 / √d, which a scale policy of one's own
 ///           leaves out.
-template <real S>
+template <number S>
 struct t5 {
   using plugs_into = slot::position;
   using scalar = S;

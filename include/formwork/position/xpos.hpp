@@ -27,7 +27,7 @@ struct xpos {
   static constexpr bool causal_only = true;
 
   template <class S>
-  struct table_type {
+  struct tables {
     rotary_table<S> queries, keys;
 
     Index capacity() const { return queries.capacity(); }
@@ -36,13 +36,15 @@ struct xpos {
       keys.reserve(positions);
     }
   };
+  template <class S>
+  using table_type = tables<real_of<S>>;
 
   double base = 10000;
   double gamma = 0.4;
   double scale_base = 512;
   Index origin = 0;
 
-  template <real S>
+  template <number S>
   table_type<S> table(Index key_width, Index positions) const {
     require(key_width % 2 == 0, "xpos: heads have ", key_width, " columns; needs an even number");
     pooled_vector<double> growth, decay;
@@ -52,15 +54,15 @@ struct xpos {
       decay.push_back(-growth.back());
     }
     const double reach = growth.empty() ? 0 : std::abs(growth[0]) * static_cast<double>(std::max(origin, positions - origin));
-    require(reach < 0.9 * std::log(double(std::numeric_limits<S>::max())), "xpos: positions 0 .. ", positions - 1,
+    require(reach < 0.9 * std::log(double(std::numeric_limits<real_of<S>>::max())), "xpos: positions 0 .. ", positions - 1,
             " with the origin ", origin, " leave the range of this number type; needs an origin nearer the middle, or double");
     const auto inverse = frequencies{}.of(base, key_width);
     return {{inverse, positions, 1, growth, origin}, {inverse, positions, 1, decay, origin}};
   }
 
-  template <real S>
+  template <number S>
   void rotate(view<S> x, Index heads, const table_type<S>& table, const sequences& rows, direction way, side of) const {
-    const rotary_table<S>& mine = of == side::queries ? table.queries : table.keys;
+    const auto& mine = of == side::queries ? table.queries : table.keys;
     formwork::rotate(x, mine, heads, 2 * mine.pairs(), 2 * mine.pairs(), pairs, rows, way);
   }
 

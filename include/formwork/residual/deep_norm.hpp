@@ -49,7 +49,7 @@ struct deep_norm {
     return carries ? beta() : 1;
   }
 
-  template <real S, class Branch>
+  template <number S, class Branch>
   var<S> join(const var<S>& x, const Norm<S>& n, Branch&& branch) const {
     return n(scaled_sum(alpha(), x, branch(x)));
   }

@@ -21,7 +21,7 @@ struct post_norm {
   post_norm at(site) const { return {}; }
   double gain(place) const { return 1; }
 
-  template <real S, class Branch>
+  template <number S, class Branch>
   var<S> join(const var<S>& x, const Norm<S>& n, Branch&& branch) const {
     return n(add(x, branch(x)));
   }

@@ -28,7 +28,7 @@ struct pre_norm {
     return ends_branch ? 1 / std::sqrt(static_cast<double>(branches)) : 1;
   }
 
-  template <real S, class Branch>
+  template <number S, class Branch>
   var<S> join(const var<S>& x, const Norm<S>& n, Branch&& branch) const {
     return add(x, branch(n(x)));
   }

@@ -16,7 +16,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Cost      one pass over the queries.
 /// Source    a learned temperature as of cosine attention, Liu et al., 2111.09883, section 3.3: temperature<S, cosine>.
 /// Differs   neither bounded nor shared: freeze it, or clip the parameter, for that.
-template <real S, scale_policy Base = inv_sqrt>
+template <number S, scale_policy Base = inv_sqrt>
 struct temperature {
   using plugs_into = slot::scale;
   using scalar = S;

@@ -57,7 +57,7 @@ enum class numbers_of {
 ///           sequences.
 /// Cost      the formula with one slope more a number in the backward.
 /// Differs   a formula without numbers is a score policy itself.
-template <real S, class Formula>
+template <number S, class Formula>
 struct learned_formula {
   using plugs_into = slot::score;
   using scalar = S;

@@ -9,7 +9,7 @@ namespace formwork::inline FORMWORK_ABI {
 ///
 /// Cost      one more forward pass of f, against the memory of everything f would record.
 /// Source    Chen et al., Training deep nets with sublinear memory cost, 1604.06174.
-template <real S, class F>
+template <number S, class F>
   requires std::invocable<F&, const var<S>&>
 var<S> checkpoint(const var<S>& x, F f) {
   tape<S>& t = x.tape();

@@ -18,7 +18,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Shapes    y (heads × distances.size()), each parameter (1 × heads).
 /// Numerics  gradients are summed in double, a head's distances in order.
 /// Cost      one formula a head and distance; three in the backward.
-template <real S, class Formula, class... Parameter>
+template <number S, class Formula, class... Parameter>
 var<S> map_distances(tape<S>& t, Index heads, index_range distances, Formula formula, const Parameter&... parameter) {
   static constexpr int count = sizeof...(Parameter);
   using P = pack<S>;
@@ -49,13 +49,13 @@ var<S> map_distances(tape<S>& t, Index heads, index_range distances, Formula for
           const auto learned = [&]<int... i>(std::integer_sequence<int, i...>) {
             return numbers({values[i]->value.data()...}, h, static_cast<D*>(nullptr));
           }(std::make_integer_sequence<int, count>());
-          double total[count] = {};
+          wide_of<S> total[count] = {};
           each([&](Index c, P d) {
             const D bent = formula(D(d), learned.data());
             const P g = P::load(dy.row(h) + c, dy.cols() - c);
-            for (int i = 0; i < count; ++i) total[i] += static_cast<double>(sum(g * bent.at(i)));
+            for (int i = 0; i < count; ++i) total[i] += widened(sum(g * bent.at(i)));
           });
-          for (int i = 0; i < count; ++i) sums(i, h) = static_cast<S>(total[i]);
+          for (int i = 0; i < count; ++i) sums(i, h) = rounded<S>(total[i]);
         });
         for (int i = 0; i < count; ++i)
           gradient_of_parameter<S>(values[static_cast<std::size_t>(i)]).add([&](view<S> g, start how) {
@@ -70,7 +70,7 @@ var<S> map_distances(tape<S>& t, Index heads, index_range distances, Formula for
 /// Shapes    y (heads × distances.size()), table (entries × heads).
 /// Numerics  the gradient of an entry is summed in double, its distances in order.
 /// Throws    argument_error for a table of other heads.
-template <real S, class RowOf>
+template <number S, class RowOf>
 var<S> lookup_distances(tape<S>& t, Index heads, index_range distances, const parameter<S>& table, RowOf row_of) {
   require(table.cols() == heads, "lookup_distances: the table is ", shape_text(table), "; needs a column for each of ", heads,
           " heads");
@@ -82,14 +82,14 @@ var<S> lookup_distances(tape<S>& t, Index heads, index_range distances, const pa
   return record(
       y,
       [d = gradient_of(table), distances, row_of, entries = table.rows()](matrix<S>& dy) {
-        matrix<double> sums(entries, dy.rows(), 0.0);
+        matrix<wide_of<S>> sums(entries, dy.rows(), 0.0);
         for (Index c = 0; c < distances.size(); ++c) {
-          double* entry = sums.row(row_of(distances.first + c));
-          for (Index h = 0; h < dy.rows(); ++h) entry[h] += static_cast<double>(dy(h, c));
+          wide_of<S>* entry = sums.row(row_of(distances.first + c));
+          for (Index h = 0; h < dy.rows(); ++h) entry[h] += widened(dy(h, c));
         }
         d.add([&](view<S> g, start how) {
           for (Index e = 0; e < entries; ++e)
-            for (Index h = 0; h < g.cols(); ++h) g(e, h) = static_cast<S>(sums(e, h)) + (how == start::fresh ? S(0) : g(e, h));
+            for (Index h = 0; h < g.cols(); ++h) g(e, h) = rounded<S>(sums(e, h)) + (how == start::fresh ? S(0) : g(e, h));
         });
       },
       table);
@@ -99,7 +99,7 @@ var<S> lookup_distances(tape<S>& t, Index heads, index_range distances, const pa
 ///
 /// Shapes    y (distances.size() × table.cols()).
 /// Numerics  the gradient of an entry is summed in double, its distances in order.
-template <real S, class RowOf>
+template <number S, class RowOf>
 var<S> vectors_of_distances(tape<S>& t, index_range distances, const parameter<S>& table, RowOf row_of) {
   auto y = t.output(distances.size(), table.cols(), share(sequences{distances.size()}));
   for (Index c = 0; c < distances.size(); ++c)
@@ -107,12 +107,12 @@ var<S> vectors_of_distances(tape<S>& t, index_range distances, const parameter<S
   return record(
       y,
       [d = gradient_of(table), distances, row_of, entries = table.rows()](matrix<S>& dy) {
-        matrix<double> sums(entries, dy.cols(), 0.0);
+        matrix<wide_of<S>> sums(entries, dy.cols(), 0.0);
         for (Index c = 0; c < distances.size(); ++c)
-          for (Index j = 0; j < dy.cols(); ++j) sums(row_of(distances.first + c), j) += static_cast<double>(dy(c, j));
+          for (Index j = 0; j < dy.cols(); ++j) sums(row_of(distances.first + c), j) += widened(dy(c, j));
         d.add([&](view<S> g, start how) {
           for (Index e = 0; e < entries; ++e)
-            for (Index j = 0; j < g.cols(); ++j) g(e, j) = static_cast<S>(sums(e, j)) + (how == start::fresh ? S(0) : g(e, j));
+            for (Index j = 0; j < g.cols(); ++j) g(e, j) = rounded<S>(sums(e, j)) + (how == start::fresh ? S(0) : g(e, j));
         });
       },
       table);

@@ -40,7 +40,7 @@ auto policy_field(const char* name, P& policy) {
 
 template <class T>
 struct is_parameter : std::false_type {};
-template <real S>
+template <number S>
 struct is_parameter<parameter<S>> : std::true_type {};
 
 /// A module lists its members.

@@ -10,14 +10,14 @@ namespace formwork::inline FORMWORK_ABI {
 /// What one observer saw in one layer.
 ///
 /// Shapes    numbers (tokens × heads).
-template <real S>
+template <number S>
 struct observation {
   std::string_view name;  ///< the observer's
   matrix<S> numbers;
 };
 
 /// In the order in which layers ran, and in each layer in the order of its observers.
-template <real S>
+template <number S>
 using observations = pooled_vector<observation<S>>;
 
 }  // namespace formwork

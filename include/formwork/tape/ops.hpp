@@ -12,7 +12,7 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-template <real S>
+template <number S>
 void require_same_shape(const char* op, const var<S>& a, const var<S>& b) {
   require(a.rows() == b.rows() && a.cols() == b.cols(), op, ": a is ", shape_text(a), " but b is ", shape_text(b),
           "; needs equal shapes");
@@ -21,7 +21,7 @@ void require_same_shape(const char* op, const var<S>& a, const var<S>& b) {
 /// a + b.
 ///
 /// Shapes    equal.
-template <real S>
+template <number S>
 var<S> add(const var<S>& a, const var<S>& b) {
   require_same_shape("add", a, b);
   auto y = a.tape().output(a.rows(), a.cols(), a.shared_batch());
@@ -36,7 +36,7 @@ var<S> add(const var<S>& a, const var<S>& b) {
 }
 
 /// a - b.
-template <real S>
+template <number S>
 var<S> subtract(const var<S>& a, const var<S>& b) {
   require_same_shape("subtract", a, b);
   auto y = a.tape().output(a.rows(), a.cols(), a.shared_batch());
@@ -51,7 +51,7 @@ var<S> subtract(const var<S>& a, const var<S>& b) {
 }
 
 /// factor a + b, in one pass.
-template <real S>
+template <number S>
 var<S> scaled_sum(double factor, const var<S>& a, const var<S>& b) {
   require_same_shape("scaled_sum", a, b);
   auto y = a.tape().output(a.rows(), a.cols(), a.shared_batch());
@@ -67,7 +67,7 @@ var<S> scaled_sum(double factor, const var<S>& a, const var<S>& b) {
 }
 
 /// a ⊙ b.
-template <real S>
+template <number S>
 var<S> multiply(const var<S>& a, const var<S>& b) {
   require_same_shape("multiply", a, b);
   auto y = a.tape().output(a.rows(), a.cols(), a.shared_batch());
@@ -83,7 +83,7 @@ var<S> multiply(const var<S>& a, const var<S>& b) {
 }
 
 /// factor · x.
-template <real S>
+template <number S>
 var<S> scale(const var<S>& x, double factor) {
   auto y = x.tape().output(x.rows(), x.cols(), x.shared_batch());
   const pack<S> f(factor);
@@ -99,7 +99,7 @@ var<S> scale(const var<S>& x, double factor) {
 /// formula(x) elementwise. The formula is written once, templated on its number, and differentiated by duals:
 ///
 /// Example   map(x, [](auto v) { return v * tanh(v); })
-template <real S, class Formula>
+template <number S, class Formula>
 var<S> map(const var<S>& x, Formula formula) {
   auto y = x.tape().output(x.rows(), x.cols(), x.shared_batch());
   transform(y.write(), [&](pack<S> v) { return formula(v); }, x.value());
@@ -117,7 +117,7 @@ var<S> map(const var<S>& x, Formula formula) {
 /// a b, a matrix product of two values.
 ///
 /// Shapes    a (m × k), b (k × n).
-template <real S>
+template <number S>
 var<S> product(const var<S>& a, const var<S>& b) {
   require(a.cols() == b.rows(), "product: a is ", shape_text(a), " but b is ", shape_text(b), "; needs a.cols = b.rows");
   auto y = a.tape().output(a.rows(), b.cols(), a.shared_batch());
@@ -134,7 +134,7 @@ var<S> product(const var<S>& a, const var<S>& b) {
 /// The columns of several values side by side.
 ///
 /// Shapes    equal rows.
-template <real S>
+template <number S>
 var<S> concat(std::span<const var<S>> parts) {
   require(!parts.empty(), "concat: got no values; needs at least one");
   Index cols = 0;
@@ -163,13 +163,13 @@ var<S> concat(std::span<const var<S>> parts) {
     });
   return y;
 }
-template <real S>
+template <number S>
 var<S> concat(std::initializer_list<var<S>> parts) {
   return concat(std::span<const var<S>>(parts.begin(), parts.size()));
 }
 
 /// Columns first .. first + count - 1.
-template <real S>
+template <number S>
 var<S> columns(const var<S>& x, Index first, Index count) {
   require(first >= 0 && count >= 0 && first + count <= x.cols(), "columns: ", first, " .. ", first + count, " of ",
           shape_text(x), "; needs 0 <= first and first + count <= cols");
@@ -187,7 +187,7 @@ var<S> columns(const var<S>& x, Index first, Index count) {
 }
 
 /// x in parts of the given widths.
-template <real S>
+template <number S>
 std::vector<var<S>> split(const var<S>& x, std::span<const Index> widths) {
   std::vector<var<S>> parts;
   Index at = 0;
@@ -198,7 +198,7 @@ std::vector<var<S>> split(const var<S>& x, std::span<const Index> widths) {
   require(at == x.cols(), "split: the widths sum to ", at, " but x is ", shape_text(x));
   return parts;
 }
-template <real S>
+template <number S>
 std::vector<var<S>> split(const var<S>& x, std::initializer_list<Index> widths) {
   return split(x, std::span<const Index>(widths.begin(), widths.size()));
 }
@@ -207,7 +207,7 @@ std::vector<var<S>> split(const var<S>& x, std::initializer_list<Index> widths) 
 ///
 /// Shapes    table (entries × width), y (ids × width).
 /// Throws    argument_error for an id outside the table.
-template <real S>
+template <number S>
 var<S> lookup(tape<S>& t, const parameter<S>& table, std::span<const Index> ids, shared_sequences batch) {
   for (const Index id : ids)
     require(id >= 0 && id < table.rows(), "lookup: id ", id, " is outside the table; needs 0 <= id < ", table.rows());
@@ -229,12 +229,12 @@ var<S> lookup(tape<S>& t, const parameter<S>& table, std::span<const Index> ids,
 }
 
 /// The sum of all entries, 1 × 1.
-template <real S>
+template <number S>
 var<S> sum(const var<S>& x) {
   auto y = x.tape().output(1, 1, share(sequences{1}));
-  double total = 0;
+  wide_of<S> total(0);
   for (Index i = 0; i < x.rows(); ++i) total += sum(x.value().row(i), x.cols());
-  y.write()(0, 0) = static_cast<S>(total);
+  y.write()(0, 0) = rounded<S>(total);
   return record(
       y,
       [dx = gradient_of(x)](matrix<S>& dy) {
@@ -250,17 +250,17 @@ var<S> sum(const var<S>& x) {
 }
 
 /// The mean of all entries, 1 × 1.
-template <real S>
+template <number S>
 var<S> mean(const var<S>& x) {
   require(x.rows() > 0 && x.cols() > 0, "mean: x is ", shape_text(x), "; needs at least one entry");
   return scale(sum(x), 1.0 / static_cast<double>(x.rows() * x.cols()));
 }
 
 /// Row sums (rows × 1).
-template <real S>
+template <number S>
 var<S> row_sums(const var<S>& x) {
   auto y = x.tape().output(x.rows(), 1, x.shared_batch());
-  for (Index i = 0; i < x.rows(); ++i) y.write()(i, 0) = static_cast<S>(sum(x.value().row(i), x.cols()));
+  for (Index i = 0; i < x.rows(); ++i) y.write()(i, 0) = rounded<S>(sum(x.value().row(i), x.cols()));
   return record(
       y,
       [dx = gradient_of(x)](matrix<S>& dy) {

@@ -10,7 +10,7 @@
 namespace formwork::inline FORMWORK_ABI {
 
 /// A gradient that several readers of one value add to: the first write overwrites, later ones continue.
-template <real S>
+template <number S>
 struct gradient_slot {
   matrix<S> sum;
   start next = start::fresh;
@@ -36,7 +36,7 @@ struct gradient_slot {
 /// recording remembers valid; copying copies the numbers.
 ///
 /// Shapes    weights (in × out); gains and biases (1 × width); tables (entries × width).
-template <real S>
+template <number S>
 class parameter {
  public:
   using scalar = S;

@@ -29,7 +29,7 @@ struct tape_options {
 ///
 /// Cost      no heap allocation once a step of the largest shape has run.
 /// Throws    numeric_error from backward() where the loss is not finite.
-template <real S>
+template <number S>
 class tape {
  public:
   tape() = default;
@@ -53,7 +53,11 @@ class tape {
   /// Example   observations<float> seen;
   ///           tape.watch(seen);
   ///           model(tape, tokens);
-  void watch(observations<S>& seen) { watched_ = &seen; }
+  void watch(observations<S>& seen)
+    requires real<S>
+  {
+    watched_ = &seen;
+  }
   void unwatch() { watched_ = nullptr; }
   /// Where layers add what they observe; null where nobody watches.
   observations<S>* watched() const { return watched_; }
@@ -104,9 +108,9 @@ class tape {
   /// each of n micro-batches of equal size.
   void backward(const var<S>& loss, S weight = S(1)) {
     require(training(), "backward: the tape does not record; needs tape{{.mode = recording::on}}");
-    if (!std::isfinite(loss.item())) {
+    if (!std::isfinite(value_of(loss.item()))) {
       clear();
-      throw numeric_error(text("backward: the loss is ", loss.item(), "; lower the learning rate or look at the data"));
+      throw numeric_error(text("backward: the loss is ", value_of(loss.item()), "; lower the learning rate or look at the data"));
     }
     gradient_of(loss).add(matrix<S>(1, 1, weight));
     unwind(0);
@@ -197,7 +201,7 @@ concept backward_of = std::invocable<F&, matrix<S>&>;
 ///               dx.add([&](view<S> g, start how) { contribute(g, how, [](pack<S> d) { return d + d; }, dy); });
 ///             }, x);
 ///           }
-template <real S, class Backward, class... Source>
+template <number S, class Backward, class... Source>
   requires backward_of<Backward, S>
 var<S> record(var<S> y, Backward&& backward, const Source&... source) {
   if (y.tape().records() && (is_tracked(source) || ...)) y.tape().push(y, std::forward<Backward>(backward));
@@ -205,7 +209,7 @@ var<S> record(var<S> y, Backward&& backward, const Source&... source) {
 }
 
 /// A parameter as a value, for ops of one's own; its gradient goes to the parameter.
-template <real S>
+template <number S>
 var<S> use(tape<S>& t, const parameter<S>& p) {
   auto y = t.leaf(matrix<S>(p.value()), nullptr, false);
   return record(

@@ -9,7 +9,7 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-template <real S>
+template <number S>
 class tape;
 
 /// The rows of a batch, shared by all values computed from it.
@@ -21,7 +21,7 @@ inline shared_sequences share(sequences rows) {
 
 /// One value of a computation. Its buffer lives as long as a var reads it, its gradient as long as a recorded backward
 /// may add to it. Counts are plain integers: a tape belongs to one thread.
-template <real S>
+template <number S>
 struct node {
   matrix<S> value;
   gradient_slot<S> gradient;
@@ -42,7 +42,7 @@ struct node {
 };
 
 /// Where a backward pass adds a contribution to dL/dx. Keeps the node, not its value.
-template <real S>
+template <number S>
 class gradient_of_var {
  public:
   explicit gradient_of_var(node<S>* n) : node_(n) { ++node_->handles; }
@@ -74,7 +74,7 @@ class gradient_of_var {
 };
 
 /// The same for a parameter; a frozen one wants nothing.
-template <real S>
+template <number S>
 class gradient_of_parameter {
  public:
   explicit gradient_of_parameter(typename parameter<S>::cell* c) : cell_(c) {}
@@ -92,7 +92,7 @@ class gradient_of_parameter {
 };
 
 /// A value on a tape: a small counted handle. Rows are tokens of a ragged batch (or anything else), columns features.
-template <real S>
+template <number S>
 class var {
  public:
   using scalar = S;
@@ -144,25 +144,25 @@ class var {
   node<S>* node_ = nullptr;
 };
 
-template <real S>
+template <number S>
 gradient_of_var<S> gradient_of(const var<S>& x) {
   return gradient_of_var<S>(x.address());
 }
-template <real S>
+template <number S>
 gradient_of_parameter<S> gradient_of(const parameter<S>& p) {
   return gradient_of_parameter<S>(p.address());
 }
 
 /// For kernels that compute several gradients in one pass. run(view, start) gets the gradient of x, or scratch where it is
 /// not wanted.
-template <real S, class Run>
+template <number S, class Run>
 void with_gradient(const gradient_of_var<S>& dx, Index rows, Index cols, Run&& run) {
   if (dx.wanted()) return dx.add(std::forward<Run>(run));
   matrix<S> unused(rows, cols);
   run(unused.all(), start::fresh);
 }
 /// run(pointer, start) gets the gradient of a one-row parameter, or null where it is not wanted.
-template <real S, class Run>
+template <number S, class Run>
 void with_pointer(const gradient_of_parameter<S>& dp, Run&& run) {
   if (dp.wanted())
     dp.add([&](view<S> g, start how) { run(g.data(), how); });
@@ -170,11 +170,11 @@ void with_pointer(const gradient_of_parameter<S>& dp, Run&& run) {
     run(static_cast<S*>(nullptr), start::fresh);
 }
 
-template <real S>
+template <number S>
 bool is_tracked(const var<S>& x) {
   return x.tracked();
 }
-template <real S>
+template <number S>
 bool is_tracked(const parameter<S>& p) {
   return p && !p.frozen();
 }

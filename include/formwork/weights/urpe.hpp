@@ -25,7 +25,7 @@ namespace formwork::inline FORMWORK_ABI {
 /// Throws    argument_error for longest < 1.
 /// Source    Luo et al., 2205.13401, equation 7; kexue.fm/archives/9105 for the probe.
 /// Differs   clipped at longest, where the paper has a table as long as any sequence; each layer has its own.
-template <real S, weights_policy Base = softmax>
+template <number S, weights_policy Base = softmax>
 struct urpe {
   using plugs_into = slot::weights;
   using scalar = S;
