@@ -133,12 +133,10 @@ void test(result& r, const Model& model, const settings& s, const fw::byte_text&
 void trained_rows(const settings& s, const fw::byte_text& text) {
   const auto length = static_cast<double>(s.window);
   result plain{"inv_sqrt"}, late{"log_n_beyond"}, log_n{"log_n"};
-  // Up to the training length log_n_beyond is 1/√d whatever its value: one model is tested with both.
-  const auto under = [&](const auto& scale) {
-    return [&s, scale](fw::rng& weights) {
-      return model_with<std::remove_const_t<decltype(scale)>>::make(support::sizes_of(s), weights, scale);
-    };
+  const auto under = [&]<class Scale>(const Scale& scale) {
+    return [&s, scale](fw::rng& weights) { return model_with<Scale>::make(support::sizes_of(s), weights, scale); };
   };
+  // Up to the training length log_n_beyond is 1/√d whatever its value: one model is tested with both.
   support::each_trained("inv_sqrt", s, text, under(log_n_beyond{}), [&](auto& model) {
     test(plain, model, s, text);
     fw::assign(model, log_n_beyond{.training_length = length});
