@@ -104,6 +104,8 @@ Index narrow(const support::long_context_settings& s) { return 1 + (3 * s.window
 /// Windows whose full layers keep their positions: twice N / L.
 Index wide(const support::long_context_settings& s) { return std::max<Index>(2 * s.window / s.depth, 1); }
 
+/// All that is trained. hwfa: windows but for a last layer that sees everything and has no position; hwfa2: windows but for one
+/// full layer in the middle, whose rope makes room for re_rope when it is used.
 std::vector<scheme> schemes_of(const support::long_context_settings& s) {
   const Index n = s.window;
   const auto length = static_cast<double>(n);
@@ -217,7 +219,7 @@ void verdicts(const measured& all) {
     }
     return r;
   };
-  std::printf("\nPublished: %% of tokens right. Measured: losses on the mean of the lengths beyond the training length\n\n");
+  std::printf("\nPublished: %% of tokens right. Measured: losses on the mean of the lengths beyond the training length, N\n\n");
   all.order("interpolation without training is worse than nothing (9675)", both("interpolated", "none"));
   all.order("a larger base is better than nothing (9675)", both("none", "ntk_old"));
   all.order("ntk_fixed is at least as good as ntk_old (9706)", both("ntk_old", "ntk_fixed"));
