@@ -11,6 +11,11 @@ using support::rounded;
 
 namespace {
 
+template <class Scale>
+using attention_with = fw::attention<float, fw::causal, fw::rope<>, Scale, fw::row_entropy>;
+template <class Scale>
+using model_with = fw::language_model<float, fw::block<float, attention_with<Scale>, fw::gated_mlp<float, fw::silu>>>;
+
 struct settings : support::long_context_settings {
   Index keys = 32768, rows = 2048;
 };
@@ -128,13 +133,16 @@ void test(result& r, const Model& model, const settings& s, const fw::byte_text&
 void trained_rows(const settings& s, const fw::byte_text& text) {
   const auto length = static_cast<double>(s.window);
   result plain{"inv_sqrt"}, late{"log_n_beyond"}, log_n{"log_n"};
+  const auto under = [&]<class Scale>(const Scale& scale) {
+    return [&s, scale](fw::rng& weights) { return model_with<Scale>::make(support::sizes_of(s), weights, scale); };
+  };
   // Up to the training length log_n_beyond is 1/√d whatever its value: one model is tested with both.
-  support::each_trained("inv_sqrt", log_n_beyond{}, s, text, [&](auto& model) {
+  support::each_trained("inv_sqrt", s, text, under(log_n_beyond{}), [&](auto& model) {
     test(plain, model, s, text);
     fw::assign(model, log_n_beyond{.training_length = length});
     test(late, model, s, text);
   });
-  support::each_trained("log_n", fw::log_n{.base = length, .smallest = 16}, s, text,
+  support::each_trained("log_n", s, text, under(fw::log_n{.base = length, .smallest = 16}),
                         [&](const auto& model) { test(log_n, model, s, text); });
 
   fw::chart entropies{.title = "Entropy of trained rows", .x = "log2 of keys", .y = "nats"};

@@ -12,11 +12,6 @@
 /// What the studies share that train on short windows and test on longer ones.
 namespace support {
 
-template <class Scale>
-using attention_with = fw::attention<float, fw::causal, fw::rope<>, Scale, fw::row_entropy>;
-template <class Scale>
-using model_with = fw::language_model<float, fw::block<float, attention_with<Scale>, fw::gated_mlp<float, fw::silu>>>;
-
 /// How many training lengths the windows of the tests have.
 inline constexpr Index multiples[] = {1, 2, 4, 8};
 inline constexpr Index longest_multiple = 8;
@@ -46,7 +41,7 @@ inline void add_options(CLI::App& app, long_context_settings& s) {
       ->capture_default_str();
   app.add_option("--batch", s.batch, "sequences a step")->check(positive)->capture_default_str();
   app.add_option("--steps", s.steps, "training steps of each model")->check(positive)->capture_default_str();
-  app.add_option("--trainings", s.trainings, "models trained under each scale; their results are averaged")
+  app.add_option("--trainings", s.trainings, "trainings of each model; their results are averaged")
       ->check(positive)
       ->capture_default_str();
   app.add_option("--rate", s.rate, "peak learning rate of AdamW")->check(CLI::Range(0.0, 10.0))->capture_default_str();
@@ -73,21 +68,23 @@ inline void make_quick(long_context_settings& s) {
 
 inline void print_setting(const long_context_settings& s, const fw::byte_text& text) {
   const std::string line =
-      fw::text("formwork ", fw::simd_name, ", ", fw::threads(), " threads; ", s.trainings, " trainings a scale of ", s.depth,
+      fw::text("formwork ", fw::simd_name, ", ", fw::threads(), " threads; ", s.trainings, " trainings of each model, ", s.depth,
                " layers of width ", s.width, ", ", s.steps, " steps of ", s.batch, " × ", s.window, " bytes of ", text.size());
   std::printf("%s\n", line.c_str());
   std::fflush(stdout);
 }
 
-/// Calls use(model) with each of the models trained on windows of the training length. They differ in their seed; models of one
-/// seed start alike, and see the same text, under any scale.
-template <class Scale, class Use>
-void each_trained(const std::string& name, const Scale& scale, const long_context_settings& s, const fw::byte_text& text,
-                  Use use) {
+inline fw::sizes sizes_of(const long_context_settings& s) {
+  return {.vocab = fw::byte_text::vocab, .width = s.width, .depth = s.depth, .heads = s.heads};
+}
+
+/// Calls use(model) with each of the models that make(rng) gives, trained on windows of the training length. They differ in
+/// their seed; models of one seed and one shape start alike, and all see the same text.
+template <class Make, class Use>
+void each_trained(const std::string& name, const long_context_settings& s, const fw::byte_text& text, Make make, Use use) {
   for (Index i = 0; i < s.trainings; ++i) {
     fw::rng weights{static_cast<std::uint64_t>(s.seed + i)}, data{static_cast<std::uint64_t>(s.seed + i), 1};
-    const fw::sizes sizes{.vocab = fw::byte_text::vocab, .width = s.width, .depth = s.depth, .heads = s.heads};
-    auto model = model_with<Scale>::make(sizes, weights, scale);
+    auto model = make(weights);
     fw::optimizer optimizer(fw::otherwise(fw::adamw{.rate = s.rate, .beta2 = 0.98}));
     const fw::schedule rate{.warm_up = std::min(s.warm_up, s.steps), .total = s.steps, .last = 0.1};
     fw::tape<float> tape;
@@ -149,10 +146,10 @@ inline void print_header(const std::string& title, const std::string& what, cons
   for (const auto& [n, value] : columns) std::printf("%8lld", static_cast<long long>(n));
   std::printf("\n");
 }
-inline void print_row(const std::string& name, const by_length& values) {
+inline void print_row(const std::string& name, const by_length& values, const std::string& note = {}) {
   std::printf("%-20s", name.c_str());
   for (const auto& [n, value] : values) std::printf("%8.3f", value);
-  std::printf("\n");
+  std::printf("%s\n", note.c_str());
 }
 
 inline fw::chart chart_of_losses(const std::string& which, const fw::byte_text& text) {
