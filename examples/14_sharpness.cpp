@@ -18,8 +18,8 @@ using model_type = fw::language_model<float, fw::block<float, fw::attention<floa
 struct settings {
   std::vector<std::string> text;
   std::string out = "sharpness";
-  std::vector<double> rates = {0.05, 0.1, 0.2};
-  Index width = 32, depth = 1, heads = 4, window = 32, batch = 32, steps = 1000, every = 20, seed = 1;
+  std::vector<double> rates = {0.005, 0.01, 0.02};
+  Index width = 32, depth = 1, heads = 4, window = 32, batch = 32, steps = 1200, every = 30, seed = 1;
   double tolerance = 1e-2;
   int threads = 0;
   bool quick = false;

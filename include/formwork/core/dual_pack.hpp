@@ -7,7 +7,8 @@
 
 namespace formwork::inline FORMWORK_ABI {
 
-/// A number with a slope, as a scalar of the kernels: what is computed from it has the slope that the chain rule gives.
+/// A number with a slope, as a scalar of kernels, layers and whole models: what is computed from it has the slope that the chain
+/// rule gives, in backward passes too. Values have the bits of S.
 template <real S>
 using dual_number = dual<pack<S, 1>>;
 
