@@ -118,9 +118,9 @@ class hessian {
     for_each_pair(
         model_, twin_,
         [&](const parameter<scalar>& from, parameter<dual_scalar>& to) {
-          if (!from) return;
-          require(to && from.rows() == to.rows() && from.cols() == to.cols(), "hessian: a parameter is ", shape_text(from),
-                  " but not so in the model made again; give hessian() the values that make() was given");
+          if (!from && !to) return;
+          require(from && to && from.rows() == to.rows() && from.cols() == to.cols(),
+                  "hessian: a parameter has another shape in the model made again; give hessian() the values that make() was given");
           to.mark_stale();
           from.frozen() ? to.freeze() : to.unfreeze();
           const bool moves = v && !from.frozen();
