@@ -109,7 +109,7 @@ TEST_CASE("the chunked scan, the recurrence, the impulse response and the FFT ag
     }
 }
 
-TEST_CASE("METHODS 8.4: the response to an impulse is the worked kernel") {
+TEST_CASE("The response to an impulse is the worked kernel") {
   // A = [-.5, -.5 + πi], C = [1, .5 - .5i], ε = .1, zero order hold; 2 Re(C (e^(εA) - 1)/A e^(lεA)).
   fw::scan_modes m(poles::conjugate_pairs, 2, 1);
   m.skip(0, 0) = 0;
@@ -125,7 +125,7 @@ TEST_CASE("METHODS 8.4: the response to an impulse is the worked kernel") {
   for (Index i = 0; i < 6; ++i) CHECK(std::abs(y(i, 0) - k[i]) < 1e-9);
 }
 
-TEST_CASE("METHODS 8.3: the adjoint of a kernel gives the worked gradients") {
+TEST_CASE("The adjoint of a kernel gives the worked gradients") {
   // K = [.3, .2, .1, .05] by its first gradient: du_j = Σ g_t K_{t-j} needs only K, here of the modes 1/2 and 0.
   const double k[] = {.3, .2, .1, .05}, u[] = {1, 2, -1, .5}, g[] = {1, 0, 2, -1};
   const double du[] = {.45, .3, .4, -.3}, dk[] = {-1.5, 5, 0, -1};

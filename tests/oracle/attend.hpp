@@ -13,7 +13,7 @@
 #include <limits>
 #include <vector>
 
-// Softmax attention as its formula reads, in loops: METHODS section 1. In double the oracle, in float the naive loop whose
+// Softmax attention as its formula reads, in loops. In double the oracle, in float the naive loop whose
 // error ours may not exceed by much.
 
 namespace oracle {

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
-// Linear attention as its recurrence reads, token by token: METHODS section 4. In double the oracle, in float the naive loop
+// Linear attention as its recurrence reads, token by token. In double the oracle, in float the naive loop
 // whose error ours may not exceed by much.
 
 namespace oracle {

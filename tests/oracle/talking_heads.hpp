@@ -2,7 +2,7 @@
 #pragma once
 #include "oracle/attend.hpp"
 
-// Talking-heads attention as its formula reads, in loops: METHODS section 3.
+// Talking-heads attention as its formula reads, in loops.
 
 namespace oracle {
 

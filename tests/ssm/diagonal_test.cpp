@@ -45,7 +45,7 @@ struct exact_hold {
 
 }  // namespace
 
-TEST_CASE("METHODS 8.2: a step of -1 by 1/2") {
+TEST_CASE("A step of -1 by 1/2") {
   CHECK(lane(at<fw::bilinear>(-.5).pole).real() == Approx(.6));
   CHECK(.5 * lane(at<fw::bilinear>(-.5).gain).real() == Approx(.4));
   CHECK(std::abs(lane(at<fw::zero_order_hold>(-.5).pole).real() - .60653066) < 5e-9);
@@ -77,7 +77,7 @@ TEST_CASE("bilinear is (1 + z/2) / (1 - z/2), and its slopes are the derivatives
   }
 }
 
-TEST_CASE("METHODS 8.4: the impulse response of A = [-.5, -.5 + πi], C = [1, .5 - .5i], a step of .1") {
+TEST_CASE("The impulse response of A = [-.5, -.5 + πi], C = [1, .5 - .5i], a step of .1") {
   fw::diagonal_numbers s(poles::conjugate_pairs, 2, 5);
   s.log_step.fill(std::log(.1)), s.d.fill(0), s.log_a_real.fill(std::log(.5));
   for (Index h = 0; h < 5; ++h) {

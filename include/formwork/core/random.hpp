@@ -193,7 +193,7 @@ class rng {
   /// Every element from the normal distribution cut off at two of its deviations, scaled so that the deviation of the
   /// elements is the given one.
   ///
-  /// Source    METHODS of kexue.fm/archives/8620: the cut distribution has the variance 0.7737413.
+  /// Source    kexue.fm/archives/8620: the cut distribution has the variance 0.7737413.
   /// Differs   TensorFlow's truncated_normal does not scale: its deviation is 0.8796 of the one it is given.
   template <number S>
   void fill_truncated_normal(view<S> out, double deviation) {
