@@ -3,6 +3,7 @@
 #include <formwork/heads.hpp>
 #include <formwork/kernel/attend.hpp>
 #include <formwork/mask.hpp>
+#include <formwork/observer.hpp>
 #include <formwork/position.hpp>
 #include <formwork/scale.hpp>
 
@@ -89,4 +90,20 @@ TEST_CASE("attention with masks per head keeps the laws of mixers, and decodes w
 TEST_CASE("attention with masks per head has right gradients") {
   laws::gradients_are_right<near_and_far<double>>(six);
   laws::gradients_are_right<fw::attention<double, two_ways, fw::temperature<double>>>(six);
+}
+
+TEST_CASE("attention with masks per head: observers see what each head sees") {
+  const auto seen = []<class Mask>(Mask*) {
+    const auto m = laws::make_mixer<fw::attention<double, Mask, fw::log_n, fw::expected_distance>>(six);
+    fw::tape<double> quiet{fw::recording::off};
+    fw::observations<double> r;
+    quiet.watch(r);
+    m(quiet.constant(laws::normal_matrix<double>(70, 24, 1)));
+    return fw::matrix<double>(r.at(0).numbers);
+  };
+  const auto together = seen(static_cast<two_ways*>(nullptr));
+  const auto back = seen(static_cast<fw::causal*>(nullptr)), on = seen(static_cast<fw::anticausal*>(nullptr));
+  CHECK(checks::same_bits(fw::matrix<double>(together.cols(0, 3)), fw::matrix<double>(back.cols(0, 3))));
+  CHECK(checks::same_bits(fw::matrix<double>(together.cols(3, 3)), fw::matrix<double>(on.cols(3, 3))));
+  CHECK((together(35, 0) > 0 && together(35, 5) < 0));
 }

@@ -23,3 +23,13 @@ TEST_CASE("softcap, a position that is learned, dropout") {
                                   fw::learned<double>{.longest = 9});
   check(model, small_loss(), fw::learned<D>{.longest = 9});
 }
+
+TEST_CASE("positions that lie beside the scores: vectors by distance, distances that leak") {
+  using layer = fw::block<double, fw::attention<double, fw::causal, fw::shaw<double>>, fw::mlp<double, fw::silu>>;
+  using other = fw::block<double, fw::attention<double, fw::causal, fw::leaky_re_rope<>>, fw::mlp<double, fw::silu>>;
+  fw::rng random{5};
+  const auto model = fw::language_model<double, layer, other>::make(
+      {.vocab = 31, .width = 24, .depth = 2, .heads = 3, .pattern = {0, 1}}, random, fw::shaw<double>{.longest = 2},
+      fw::leaky_re_rope<>{.window = 2, .step = 3});
+  check(model, small_loss(), fw::shaw<D>{.longest = 2});
+}

@@ -20,8 +20,8 @@ namespace formwork::inline FORMWORK_ABI {
 /// Shapes    key_vectors (2 longest + 1 × key_width) and value_vectors (2 longest + 1 × head_width), role table, N(0, 1 / width)
 ///           at the start; row longest + d is that of distance d.
 /// Numerics  an entry's gradient sums its pairs row by row. An incremental call has the bits of the parallel.
-/// Cost      two products of the queries with the vectors, of 2 longest + 1 and a few columns, and two sums a pair in the forward;
-///           twice that in the backward. Two rows of so many numbers a head and token.
+/// Cost      forward a product of the queries with the keys' vectors and one of the summed weights with the values', 2 longest + 1
+///           of them and two packs more, and two sums a pair; backward twice as much. Two numbers a head, token and vector.
 /// Throws    argument_error for longest < 1.
 /// Source    Shaw, Uszkoreit and Vaswani, 1803.02155, equations 3 and 4; NEZHA, 1909.00204.
 /// Differs   each layer has its own vectors.
